@@ -1,0 +1,114 @@
+"""Any program as an agent.
+
+The prompt comes on standard input and as a file (`{prompt}`); the working directory is the
+workspace. Exit status 0 means that the work was done, anything else is an ERROR. Standard output
+is the answer; where its last JSON line has the form {"result": ..., "usage": {...},
+"total_cost_usd": ..., "num_turns": ...}, the tokens and the cost (USD) are taken from it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from ..errors import RunError
+from ..processes import Finished, Invocation
+from ..yamlfile import Strict
+from . import Answer, Job, answer_from_event, result_event
+
+
+class Command(Strict):
+    """Options of `adapter: command`."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    """The program and its arguments. `{python}`: the interpreter that runs pytest;
+    `{experiment}`: the directory of experiment.yaml; `{prompt}`: the prompt's file."""
+    paid: bool = True
+    """Whether a run costs money; `false` lets plain `pytest` run it without being asked."""
+    model: str | None = None
+    """A name for reports."""
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds; default: as the task says."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Variables to set."""
+    pass_env: tuple[str, ...] = ()
+    """Names of variables to hand on from the environment of pytest (keys, say)."""
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return shlex.split(value) if isinstance(value, str) else value
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything but the time limit, and whether it is paid."""
+        return {"adapter": "command", **self.model_dump(exclude={"timeout", "paid"})}
+
+    def unready(self) -> str | None:
+        """A variable to hand on that is not set."""
+        missing = [name for name in self.pass_env if name not in os.environ]
+        return f"{', '.join(missing)} is not set" if missing else None
+
+    def version(self) -> str:
+        """A program has no version that we know of."""
+        return ""
+
+    def invocation(self, job: Job) -> Invocation:
+        """The command with its placeholders filled in."""
+        values = {
+            "{python}": sys.executable,
+            "{experiment}": str(job.experiment),
+            "{prompt}": str(job.prompt_file),
+        }
+        argv = [_filled(word, values) for word in self.command]
+        handed = {name: os.environ[name] for name in self.pass_env if name in os.environ}
+        env = {**job.env, **handed, **self.env}
+        place = Path(argv[0])
+        found = shutil.which(argv[0], path=env.get("PATH"))
+        if found is None and not (job.workspace / place).is_file():
+            raise RunError(
+                "no_cli",
+                f"agent.command: there is no program {argv[0]!r}\n  next: install it, or correct "
+                "agent.command in experiment.yaml",
+            )
+        return Invocation(
+            argv=argv, cwd=job.workspace, env=env, stdin=job.prompt, timeout=job.timeout
+        )
+
+    def answer(self, finished: Finished) -> Answer:
+        """The standard output, and usage where it is given."""
+        event = result_event(finished.stdout)
+        answer = answer_from_event(event) if event else Answer(text=finished.stdout)
+        if finished.timed_out:
+            return _replace(answer, stop_reason="timeout", limited=True)
+        if finished.exit_code:
+            return _replace(answer, stop_reason="crash", error=_crash(finished))
+        return answer
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(name, value)
+    return word
+
+
+def _crash(finished: Finished) -> RunError:
+    how = (
+        f"was ended by signal {-finished.exit_code}"
+        if finished.exit_code < 0
+        else f"ended with exit status {finished.exit_code}"
+    )
+    last = next((line for line in reversed(finished.stderr.splitlines()) if line.strip()), "")
+    return RunError("crash", f"the agent {how}{': ' + last.strip() if last else ''}")
+
+
+def _replace(answer: Answer, **changes: Any) -> Answer:
+    from dataclasses import replace
+
+    return replace(answer, **changes)

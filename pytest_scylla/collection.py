@@ -1,0 +1,213 @@
+"""From experiment.yaml to test items: ExperimentFile > TierNode > SubtestNode > RunItem."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .errors import InputError, ScyllaError, ScyllaWarning, VerdictFailed
+from .session import Session, load
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation, Run
+    from .tiers import Library, Subtest, Tier
+
+SESSION = pytest.StashKey[Session]()
+EVALUATIONS = pytest.StashKey[dict[Path, "Evaluation"]]()
+LIBRARIES = pytest.StashKey[dict[Path, "Library"]]()
+WARNED = pytest.StashKey[set[str]]()
+
+
+def experiment_run(verdict: Any) -> None:
+    """The judges say that the run passed."""
+    verdict.require_pass()
+
+
+class ExperimentFile(pytest.File):
+    """An experiment.yaml."""
+
+    def collect(self) -> Iterator[TierNode]:
+        """The selected tiers."""
+        self.evaluation = evaluation(self.config, self.path, self.ihook)
+        if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+            self._warn()
+        agent = self.evaluation.experiment.settings.agent.adapter
+        self.add_marker(marker(self.config, f"agent_{agent.replace('-', '_')}"))
+        for tier in self.evaluation.tiers:
+            yield TierNode.from_parent(
+                self, name=tier, tier=self.evaluation.library.tiers[tier], file=self
+            )
+
+    def _warn(self) -> None:
+        from .tiers import check_setups
+
+        loaded = self.evaluation
+        said = self.config.stash.setdefault(WARNED, set())
+        texts = [*loaded.experiment.task.warnings, *loaded.library.warnings]
+        for text in [*texts, *check_setups(loaded.library, loaded.tiers)]:
+            if text not in said:
+                said.add(text)
+                warnings.warn_explicit(ScyllaWarning(text), None, str(self.path), 1)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        """An input error in its own words, without our traceback."""
+        if isinstance(excinfo.value, ScyllaError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class TierNode(pytest.Collector):
+    """A tier of an experiment."""
+
+    def __init__(self, *, tier: Tier, file: ExperimentFile, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tier = tier
+        self.file = file
+        self.add_marker(marker(self.config, f"tier_{tier.id}"))
+
+    def collect(self) -> Iterator[SubtestNode]:
+        """The tier's subtests."""
+        for subtest in self.tier.subtests:
+            yield SubtestNode.from_parent(self, name=subtest.id, subtest=subtest, file=self.file)
+
+
+class SubtestNode(pytest.Collector):
+    """A subtest of a tier."""
+
+    def __init__(self, *, subtest: Subtest, file: ExperimentFile, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.subtest = subtest
+        self.file = file
+        if subtest.inherit_best_from:
+            self.add_marker(pytest.mark.inherits)
+        if subtest.frontier:
+            self.add_marker(frontier_mark())
+
+    def collect(self) -> Iterator[RunItem]:
+        """The subtest's runs."""
+        from .evaluation import Run
+
+        evaluation = self.file.evaluation
+        for number in range(1, evaluation.experiment.settings.runs + 1):
+            run = Run(evaluation, self.subtest, number)
+            yield RunItem.from_parent(self, name=run.name, run=run)
+
+
+def frontier_mark() -> pytest.MarkDecorator:
+    """A verdict "failed" is expected; anything else that goes wrong stays an ERROR."""
+    reason = "frontier: expected to be beyond today's agents"
+    return pytest.mark.xfail(raises=VerdictFailed, reason=reason, strict=False)
+
+
+class RunItem(pytest.Function):
+    """One run: a test whose fixtures are the pipeline and whose outcome is the verdict."""
+
+    def __init__(self, *, run: Run, **kwargs: Any) -> None:
+        self.run_spec = run
+        super().__init__(callobj=experiment_run, **kwargs)
+        subtest = run.subtest
+        self.add_marker(
+            pytest.mark.scylla(
+                experiment=run.evaluation.experiment.id,
+                tier=subtest.tier,
+                subtest=subtest.id,
+                run=run.number,
+            )
+        )
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """The run is at home in its experiment.yaml."""
+        run = self.run_spec
+        return self.path, None, f"{run.subtest.tier}::{run.subtest.id}::{run.name}"
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        """What happened, for people: no traceback of ours for a verdict or a run's error."""
+        if isinstance(excinfo.value, ScyllaError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+def evaluation(config: pytest.Config, path: Path, hooks: Any) -> Evaluation:
+    """The experiment at `path` in this session, read once.
+
+    Raises InputError with file, key and next step.
+    """
+    known = config.stash.setdefault(EVALUATIONS, {})
+    if path not in known:
+        libraries = config.stash.setdefault(LIBRARIES, {})
+        known[path] = load(path, hooks, libraries).evaluation(config.stash[SESSION])
+    return known[path]
+
+
+def marker(config: pytest.Config, name: str) -> pytest.MarkDecorator:
+    """A marker by name, registered so that --strict-markers knows it."""
+    if name not in _registered(config):
+        config.addinivalue_line("markers", f"{name}: runs of that tier or agent (pytest-scylla)")
+    mark: pytest.MarkDecorator = getattr(pytest.mark, name)
+    return mark
+
+
+def _registered(config: pytest.Config) -> set[str]:
+    return {line.split(":")[0].split("(")[0].strip() for line in config.getini("markers")}
+
+
+def order(items: list[pytest.Item]) -> None:
+    """Runs that inherit come after the runs they inherit from; all else keeps its place.
+
+    Tiers are collected in the library's order, in which parents come first; this puts right
+    what the order of arguments or another plugin has turned around.
+    """
+    runs = [item for item in items if isinstance(item, RunItem)]
+    places = [place for place, item in enumerate(items) if isinstance(item, RunItem)]
+    tiers = {id: n for item in runs for n, id in enumerate(item.run_spec.evaluation.library.tiers)}
+    inherits = {id(item): bool(item.run_spec.subtest.inherit_best_from) for item in runs}
+    ranked = sorted(
+        runs, key=lambda i: tiers[i.run_spec.subtest.tier] + 1 if inherits[id(i)] else 0
+    )
+    for place, item in zip(places, ranked, strict=True):
+        items[place] = item
+
+
+def run_param_ids(runs: Iterable[Run]) -> list[str]:
+    """Ids of parametrized runs in a Python test module."""
+    return [f"{run.subtest.tier}-{run.subtest.id}-{run.name}" for run in runs]
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """`@pytest.mark.scylla("experiment.yaml")`: the test function gets every run in turn."""
+    mark = metafunc.definition.get_closest_marker("scylla")
+    if mark is None or not mark.args or "run" not in metafunc.fixturenames:
+        return
+    from .evaluation import Run
+
+    node = metafunc.definition
+    path = (node.path.parent / mark.args[0]).resolve()
+    try:
+        found = evaluation(metafunc.config, path, node.ihook)
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
+    runs = [
+        Run(found, subtest, number)
+        for tier in found.tiers
+        for subtest in found.subtests(tier)
+        for number in range(1, found.experiment.settings.runs + 1)
+    ]
+    params = [
+        pytest.param(run, marks=_marks(metafunc.config, run), id=id)
+        for run, id in zip(runs, run_param_ids(runs), strict=True)
+    ]
+    metafunc.parametrize("run", params, indirect=True)
+
+
+def _marks(config: pytest.Config, run: Run) -> list[pytest.MarkDecorator]:
+    marks = [marker(config, f"tier_{run.subtest.tier}")]
+    if run.subtest.inherit_best_from:
+        marks.append(pytest.mark.inherits)
+    if run.subtest.frontier:
+        marks.append(frontier_mark())
+    return marks

@@ -1,0 +1,55 @@
+"""From the judge slots to one verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .errors import RunError
+from .results import Judgment
+from .rubric import Rubric
+from .yamlfile import Strict
+
+
+class Consensus(Strict):
+    """What the valid judgments say together."""
+
+    score: float
+    """Mean of the valid slots' scores, 0 to 1."""
+    passed: bool
+    """score >= the rubric's pass threshold."""
+    grade: str
+    reasoning: str
+    """That of the slot nearest the mean."""
+    split: bool
+    """The slots' own votes disagree."""
+
+
+def agree(rubric: Rubric, judgments: Sequence[Judgment], quorum: int) -> Consensus:
+    """The verdict of a panel.
+
+    Raises RunError (kind `no_quorum`) with the slots' reasons where fewer than `quorum`
+    judgments are valid: an error, never a score.
+    """
+    valid = [j for j in judgments if j.is_valid and j.score is not None and not j.fallback]
+    if len(valid) < quorum:
+        reasons = "; ".join(
+            f"judge {number}: {judgment.error or 'no valid judgment'}"
+            for number, judgment in enumerate(judgments, 1)
+            if judgment not in valid
+        )
+        raise RunError(
+            "no_quorum",
+            f"{len(valid)} of {len(judgments)} judgments are valid and {quorum} are needed: "
+            f"no verdict ({reasons})\n  next: run again; only the missing slots are judged",
+        )
+    scores = [float(j.score) for j in valid if j.score is not None]
+    mean = math.fsum(scores) / len(scores)
+    nearest = min(valid, key=lambda j: abs(float(j.score or 0) - mean))
+    return Consensus(
+        score=mean,
+        passed=mean >= rubric.pass_threshold,
+        grade=rubric.grade(mean),
+        reasoning=nearest.reasoning,
+        split=len({j.passed for j in valid}) > 1,
+    )

@@ -1,0 +1,389 @@
+"""An experiment in one session, and its runs: what is asked, and what is already there."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from .agents import Agent
+from .errors import NotRun, RunError
+from .experiment import Experiment
+from .judges import Judge
+from .results import AgentResult, ConfigManifest, Inputs, RunResult
+from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
+from .tiers import Library, Parent, Resources, Setup, Subtest, compose
+from .workspace import Checkout, SetupRepository, Sources, directory_digest, source_digest
+
+CLOSE = 0.05
+"""Two median scores nearer than this are a tie, which the fewer tokens decide."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A subtest's runs as far as they have verdicts: what a tier's best is chosen from."""
+
+    tier: str
+    subtest: str
+    results: tuple[RunResult, ...]
+
+    @property
+    def median(self) -> float:
+        """Median score."""
+        return statistics.median(result.judge_score for result in self.results)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of the runs."""
+        return sum(result.token_stats.total for result in self.results)
+
+
+def best_cell(cells: Iterable[Cell]) -> Cell | None:
+    """The best subtest of a tier: highest median score; if the first two are within 0.05, the
+    one with fewer tokens; then the lower id. None where no subtest has a verdict."""
+    ranked = sorted((c for c in cells if c.results), key=lambda c: (-c.median, c.tokens, c.subtest))
+    if not ranked:
+        return None
+    first, *others = ranked
+    if others and first.median - others[0].median <= CLOSE + 1e-9:
+        return min(first, others[0], key=lambda c: (c.tokens, c.subtest))
+    return first
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One experiment in one session; everything that its runs share."""
+
+    experiment: Experiment
+    library: Library
+    agent: Agent
+    judges: tuple[Judge, ...]
+    results: Path
+    """results/<timestamp>-<id>/"""
+    started_at: float
+    """When the session began (seconds since the epoch)."""
+    outer_timeout: float | None = None
+    """Seconds after which something else (pytest-timeout) ends a test."""
+    _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
+    _repositories: dict[str, SetupRepository] = field(default_factory=dict)
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The ids of the tiers that the experiment compares, in the library's order."""
+        return selected_tiers(self.experiment, self.library)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The clones of this results root."""
+        return Sources(self.results.parent)
+
+    @cached_property
+    def task_inputs(self) -> Inputs:
+        """Digests of what is the same for all runs of the experiment."""
+        task = self.experiment.task
+        return {
+            "source": source_digest(task.source, task.directory),
+            "prompt": digest(task.prompt),
+            "agent": digest(dict(self.agent.identity())),
+        }
+
+    @cached_property
+    def judge_inputs(self) -> tuple[Inputs, ...]:
+        """For every judge slot, the digests of what it judges by."""
+        task = self.experiment.task
+        return tuple(
+            {
+                "rubric": digest(task.rubric.source),
+                "criteria": digest(task.criteria),
+                "judge": digest(dict(judge.identity())),
+                "checks": self._checks_digest,
+            }
+            for judge in self.judges
+        )
+
+    @cached_property
+    def _checks_digest(self) -> str:
+        """The files that `run:` commands may use: those beside the rubric."""
+        expected = self.experiment.task.directory / "expected"
+        return directory_digest(expected) if expected.is_dir() else ""
+
+    @property
+    def verdict_inputs(self) -> Inputs:
+        """What decides a verdict, beside the judgments."""
+        return {"quorum": str(self.experiment.quorum)}
+
+    def subtests(self, tier: str) -> Sequence[Subtest]:
+        """The subtests of a tier."""
+        return self.library.tiers[tier].subtests
+
+    def run_dirs(self, tier: str, subtest: str) -> Iterator[RunDir]:
+        """The run directories of a subtest that are on disk, by number."""
+        folder = self.results / tier / subtest
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            return
+        for name in names:
+            if name.startswith("run_"):
+                yield RunDir(folder / name)
+
+    def cell(self, tier: str, subtest: str) -> Cell:
+        """A subtest with the results that count: of each run its first judged attempt."""
+        found = [counted_result(run) for run in self.run_dirs(tier, subtest)]
+        return Cell(tier, subtest, tuple(r for r in found if r is not None))
+
+    def best(self, tier: str) -> Cell | None:
+        """The best subtest of a tier, of those that this experiment has."""
+        return best_cell(self.cell(tier, subtest.id) for subtest in self.subtests(tier))
+
+    def setup(self, subtest: Subtest) -> Setup:
+        """What `subtest` puts into a workspace, with what it inherits.
+
+        Raises NotRun where a tier it inherits from has no subtest with a verdict, and RunError
+        (kind `setup`) where the library lacks something that it names.
+        """
+        key = (subtest.tier, subtest.id)
+        if key not in self._setups:
+            setup = compose(self.library, subtest, self._parents(subtest))
+            if setup.missing:
+                raise RunError(
+                    "setup",
+                    f"{subtest.path}: the library {self.library.path} has no "
+                    + "; no ".join(setup.missing)
+                    + "\n  next: add it to the library, or take it out of the subtest",
+                )
+            self._setups[key] = setup
+        return self._setups[key]
+
+    def _parents(self, subtest: Subtest) -> list[Parent]:
+        parents, lacking = [], []
+        for tier in subtest.inherit_best_from:
+            best = self.best(tier) if tier in self.library.tiers else None
+            manifest = best and read_model(
+                self.results / tier / best.subtest / "config_manifest.json", ConfigManifest
+            )
+            if best and manifest:
+                resources = Resources.model_validate(manifest.resources)
+                parents.append(Parent(tier, best.subtest, resources))
+            else:
+                lacking.append(tier)
+        if lacking:
+            raise NotRun(
+                f"no parent to inherit from: no run of {', '.join(lacking)} has a verdict "
+                f"(next: run {' and '.join(lacking)} first)"
+            )
+        return parents
+
+    def repository(self, subtest: Subtest) -> SetupRepository:
+        """The repository that the subtest's workspaces start from."""
+        setup = self.setup(subtest)
+        if setup.digest not in self._repositories:
+            task = self.experiment.task
+            base = self.sources.base(task.source, task.directory, self.results.name)
+            self._repositories[setup.digest] = self.sources.setup(base, setup)
+        return self._repositories[setup.digest]
+
+    def prepare(self) -> None:
+        """Write what is the same for every run, where it is missing or has changed."""
+        task = self.experiment.task
+        write_if_changed(self.results / "prompt.md", task.prompt)
+        write_if_changed(self.results / "criteria.md", task.criteria)
+        rubric = task.directory / "expected" / "rubric.yaml"
+        if rubric.is_file():
+            write_if_changed(self.results / "rubric.yaml", rubric.read_text("utf-8"))
+        write_if_changed(self.results / "judge_prompt.md", judge_prompt(self.experiment))
+        config = self.results / "config" / "experiment.json"
+        if read_json(config) is None:
+            write_json(config, self.configuration())
+
+    def configuration(self) -> dict[str, object]:
+        """The resolved configuration, for config/experiment.json."""
+        from . import __version__
+
+        task = self.experiment.task
+        return {
+            "experiment_id": self.experiment.id,
+            "experiment_file": os.path.relpath(self.experiment.path, self.results.parent),
+            "plugin_version": __version__,
+            "task_id": task.id,
+            "task_repo": task.source.repo,
+            "task_commit": task.source.hash,
+            "language": task.language,
+            "settings": self.experiment.settings.model_dump(mode="json"),
+            "models": [self.agent.model or self.experiment.settings.agent.adapter],
+            "judge_models": [judge.model for judge in self.judges],
+            "runs_per_subtest": self.experiment.settings.runs,
+            "tiers_to_run": list(self.tiers),
+            "timeout_seconds": self.agent.timeout or task.timeout,
+            "inputs": self.task_inputs,
+            "config_hash": digest([self.experiment.settings.model_dump(), self.task_inputs]),
+            "created_at": now(),
+        }
+
+    def write_manifest(self, subtest: Subtest, setup: Setup) -> None:
+        """Write the subtest's config_manifest.json, where it is missing or has changed."""
+        path = self.results / subtest.tier / subtest.id / "config_manifest.json"
+        kept = read_model(path, ConfigManifest)
+        if kept is not None and kept.digest == setup.digest:
+            return
+        claude_md = setup.files.get("CLAUDE.md")
+        manifest = ConfigManifest(
+            tier_id=subtest.tier,
+            subtest_id=subtest.id,
+            fixture_config_path=os.path.relpath(subtest.path, self.library.path),
+            resources=setup.resources.model_dump(mode="json", exclude_none=True),
+            composed_at=now(),
+            claude_md_hash=digest(claude_md[0]) if claude_md else None,
+            inherited_from=dict(setup.inherited_from) if setup.inherited_from else None,
+            system_prompt_mode=setup.system_prompt_mode,
+            agent_teams=setup.agent_teams,
+            files={name: digest(data) for name, (data, _) in sorted(setup.files.items())},
+            digest=setup.digest,
+        )
+        write_json(path, manifest)
+
+
+def judge_prompt(experiment: Experiment) -> str:
+    """judge_prompt.md: what every judge of the experiment is asked to decide."""
+    task = experiment.task
+    lines = [f"# {task.name}", "", "## Task", "", task.prompt.strip(), ""]
+    if task.criteria:
+        lines += ["## Criteria", "", task.criteria.strip(), ""]
+    lines += ["## Rubric", ""]
+    for name, category in task.rubric.categories.items():
+        lines += [f"### {name} (weight {category.weight:g}, {category.scoring_type})", ""]
+        for item in category.items:
+            decided = f" — decided by `{item.run}`" if item.run else ""
+            lines.append(f"- {item.id} ({item.points:g} points): {item.check.strip()}{decided}")
+        lines.append("")
+    lines.append(f"A run passes with a score of {task.rubric.pass_threshold:g} or more.")
+    return "\n".join(lines) + "\n"
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a derived text file, unless it already says just that."""
+    try:
+        if path.read_text("utf-8") == text:
+            return
+    except OSError:
+        pass
+    write_text(path, text)
+
+
+def selected_tiers(experiment: Experiment, library: Library) -> tuple[str, ...]:
+    """The tiers that an experiment compares, in the library's order."""
+    wanted = experiment.settings.select
+    if wanted is None:
+        wanted = experiment.task.tiers or tuple(library.tiers)
+    return tuple(tier for tier in library.tiers if tier in wanted)
+
+
+def counted_result(run: RunDir) -> RunResult | None:
+    """The result of a run that statistics count: its first judged attempt.
+
+    A second chance is a biased sample. An earlier attempt counts only where it was made from the
+    same inputs as the newest one: an attempt from before an edit is another sample altogether.
+    """
+    newest = read_model(run.run_result, RunResult)
+    for number in run.attempt_numbers():
+        earlier = read_model(run.attempts / f"attempt_{number:02d}" / "run_result.json", RunResult)
+        if earlier and (newest is None or earlier.inputs == newest.inputs):
+            return earlier
+    return newest
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of the agent with one subtest's set-up: what a test item stands for."""
+
+    evaluation: Evaluation
+    subtest: Subtest
+    number: int
+    again: bool = False
+    """A verdict "failed" from before this session is not kept: execute again (`--lf`)."""
+
+    @property
+    def name(self) -> str:
+        """`run_NN`."""
+        return f"run_{self.number:02d}"
+
+    @cached_property
+    def dir(self) -> RunDir:
+        """The run's directory."""
+        return RunDir(self.evaluation.results / self.subtest.tier / self.subtest.id / self.name)
+
+    @property
+    def setup(self) -> Setup:
+        """What the tier puts into the workspace."""
+        return self.evaluation.setup(self.subtest)
+
+    @property
+    def shares_workspace(self) -> bool:
+        """The subtest's runs use one workspace, one after the other."""
+        return self.evaluation.experiment.settings.workspace.scope == "subtest"
+
+    def checkout(self) -> Checkout:
+        """Where the run's workspace is."""
+        place = self.dir.path.parent if self.shares_workspace else self.dir.path
+        return Checkout(place, self.evaluation.repository(self.subtest))
+
+    def agent_inputs(self) -> Inputs:
+        """Digests of everything that the agent's work depends on."""
+        return {**self.evaluation.task_inputs, "tier": self.setup.digest}
+
+    @property
+    def rejected(self) -> bool:
+        """A verdict "failed" from before this session, which is to be executed again."""
+        if not self.again:
+            return False
+        result = read_model(self.dir.run_result, RunResult)
+        return result is not None and not result.judge_passed and self._before_session()
+
+    def kept_agent_result(self) -> AgentResult | None:
+        """The agent's stored result, if it is whole and made from what is asked now."""
+        if self.dir.started.exists() or not _filled(self.dir.agent_output):
+            return None
+        result = read_model(self.dir.agent_result, AgentResult)
+        return result if result and result.inputs in ({}, self.agent_inputs()) else None
+
+    @cached_property
+    def replayed(self) -> RunResult | None:
+        """The stored verdict, if it is whole and rests on what is asked now; decided once,
+        before anything is done for the run."""
+        result = read_model(self.dir.run_result, RunResult)
+        if result is None or self.dir.started.exists():
+            return None
+        if self.rejected:
+            return None
+        return result if self._is_current(result) else None
+
+    def _before_session(self) -> bool:
+        return self.dir.run_result.stat().st_mtime < self.evaluation.started_at
+
+    def _is_current(self, result: RunResult) -> bool:
+        if not result.inputs:
+            return True
+        evaluation = self.evaluation
+        try:
+            expected = {"agent": self.agent_inputs(), "verdict": evaluation.verdict_inputs}
+        except NotRun:
+            return True  # its parents are gone: there is nothing newer to compare it with
+        slots = [name for name in result.inputs if name.startswith("judge_")]
+        if len(slots) != len(evaluation.judges):
+            return False
+        for number, inputs in enumerate(evaluation.judge_inputs, 1):
+            expected[f"judge_{number:02d}"] = inputs
+        return all(
+            inputs.items() <= result.inputs.get(stage, {}).items()
+            for stage, inputs in expected.items()
+        )
+
+
+def _filled(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

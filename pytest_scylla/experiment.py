@@ -1,0 +1,231 @@
+"""What the user writes: experiment.yaml and the task it names, as frozen records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from .errors import InputError
+from .rubric import Rubric, load_rubric
+from .yamlfile import Shared, Strict, parse, read_mapping, unknown_keys
+
+FILE_NAME = "experiment.yaml"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What may name an experiment, a tier or a subtest: it becomes a directory and a node id."""
+
+
+class AdapterConfig(Strict):
+    """An agent or judge: which adapter, and the adapter's own options beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    adapter: str
+    """Name of the adapter: a built-in one, or one that a plugin or conftest.py registers."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The adapter's own options; the adapter checks them."""
+        return dict(self.model_extra or {})
+
+
+class WorkspaceConfig(Strict):
+    """How workspaces are made and kept."""
+
+    scope: Literal["run", "subtest"] = "run"
+    """`run`: a git worktree for every run. `subtest`: one, reset between the subtest's runs."""
+    retention: Literal["all", "failed", "none"] = "all"
+    """Which workspaces stay after the verdict (the patch always stays)."""
+
+
+class StepConfig(Strict):
+    """One step of the pipeline that runs after the agent."""
+
+    name: str = Field(pattern=NAME)
+    run: str = Field(min_length=1)
+    """Shell command; exit status 0 = passed, 127 = not applicable (the tool is missing)."""
+    timeout: float = Field(default=300.0, gt=0)
+    """Seconds."""
+
+
+class ExperimentFile(Strict):
+    """The keys of experiment.yaml."""
+
+    id: str = Field(pattern=NAME)
+    """Names the results directory."""
+    description: str = ""
+    task: str
+    """The task directory (holds test.yaml), relative to this file."""
+    tiers: str
+    """The tier library (holds tiers.yaml), relative to this file."""
+    select: tuple[str, ...] | None = None
+    """Tier ids to run; default: the tiers that the task's test.yaml lists."""
+    runs: int = Field(default=10, ge=1, le=999)
+    """Runs per subtest."""
+    agent: AdapterConfig
+    judges: tuple[AdapterConfig, ...] = Field(min_length=1)
+    """One judge slot each."""
+    quorum: int | None = Field(default=None, ge=1)
+    """Valid judgments that a verdict needs; default: a strict majority of the slots."""
+    workspace: WorkspaceConfig = WorkspaceConfig()
+    pipeline: tuple[StepConfig, ...] = ()
+    """Commands that run after the agent, in a copy of its workspace."""
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _no_bool(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("expected a number of runs")
+        return value
+
+
+class Source(Shared):
+    """Where the task's code comes from."""
+
+    repo: str
+    """URL, path of a git repository, a git bundle, or a plain directory of files."""
+    hash: str | None = None
+    """The commit to start from; default: the tip of `branch`, or HEAD."""
+    branch: str | None = None
+
+
+class _Prompt(Shared):
+    prompt_file: str = "prompt.md"
+    timeout_seconds: float | None = Field(default=None, gt=0)
+
+
+class _Validation(Shared):
+    criteria_file: str | None = None
+    rubric_file: str = "expected/rubric.yaml"
+
+
+class _TaskFile(Shared):
+    id: str
+    name: str = ""
+    description: str = ""
+    language: str = "python"
+    source: Source
+    task: _Prompt = _Prompt()
+    validation: _Validation = _Validation()
+    tiers: tuple[str, ...] = ()
+
+
+class _TaskLimits(Shared):
+    timeout_seconds: float | None = Field(default=None, gt=0)
+    max_cost_usd: float | None = Field(default=None, gt=0)
+
+
+class Task(Shared):
+    """A task directory, read whole."""
+
+    id: str
+    name: str
+    description: str
+    language: str
+    directory: Path
+    source: Source
+    prompt: str
+    criteria: str
+    rubric: Rubric
+    timeout: float | None
+    """Seconds an agent may take, where the experiment does not say."""
+    max_cost_usd: float | None
+    tiers: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Experiment(Shared):
+    """An experiment with its task; paths are absolute."""
+
+    path: Path
+    """The experiment.yaml."""
+    settings: ExperimentFile
+    task: Task
+    library: Path
+    """The tier library's directory."""
+
+    @property
+    def id(self) -> str:
+        """The experiment's name."""
+        return self.settings.id
+
+    @property
+    def directory(self) -> Path:
+        """The directory that holds experiment.yaml."""
+        return self.path.parent
+
+    @property
+    def quorum(self) -> int:
+        """How many valid judgments a verdict needs."""
+        return self.settings.quorum or len(self.settings.judges) // 2 + 1
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read experiment.yaml and the task that it names.
+
+    Raises InputError with file, key and next step.
+    """
+    settings = parse(path, ExperimentFile, read_mapping(path))
+    if settings.quorum and settings.quorum > len(settings.judges):
+        raise InputError(
+            path,
+            "quorum",
+            f"{settings.quorum} of {len(settings.judges)} judge slots can never agree",
+            "lower the quorum or add judges",
+        )
+    task_directory = _directory(path, "task", settings.task, "test.yaml")
+    library = _directory(path, "tiers", settings.tiers, "tiers.yaml")
+    return Experiment(path=path, settings=settings, task=load_task(task_directory), library=library)
+
+
+def _directory(path: Path, key: str, value: str, file: str) -> Path:
+    directory = (path.parent / value).resolve()
+    if not (directory / file).is_file():
+        raise InputError(path, key, f"{directory} holds no {file}", f"name a directory with {file}")
+    return directory
+
+
+def load_task(directory: Path) -> Task:
+    """Read a task directory: test.yaml, config.yaml, prompt, criteria and rubric.
+
+    Raises InputError with file, key and next step.
+    """
+    path = directory / "test.yaml"
+    raw = read_mapping(path)
+    file = parse(path, _TaskFile, raw)
+    warnings = [f"{path}: {key}: unknown key, ignored" for key in unknown_keys(_TaskFile, raw)]
+    limits = _TaskLimits()
+    if (directory / "config.yaml").is_file():
+        limits = parse(
+            directory / "config.yaml", _TaskLimits, read_mapping(directory / "config.yaml")
+        )
+    rubric = load_rubric(_named(path, "validation.rubric_file", file.validation.rubric_file))
+    criteria_file = file.validation.criteria_file
+    criteria = _text(path, "validation.criteria_file", criteria_file) if criteria_file else ""
+    return Task(
+        id=file.id,
+        name=file.name or file.id,
+        description=file.description,
+        language=file.language,
+        directory=directory,
+        source=file.source,
+        prompt=_text(path, "task.prompt_file", file.task.prompt_file),
+        criteria=criteria,
+        rubric=rubric,
+        timeout=limits.timeout_seconds or file.task.timeout_seconds,
+        max_cost_usd=limits.max_cost_usd,
+        tiers=file.tiers,
+        warnings=(*warnings, *rubric.warnings),
+    )
+
+
+def _named(path: Path, key: str, name: str) -> Path:
+    named = path.parent / name
+    if not named.is_file():
+        raise InputError(path, key, f"no such file: {named}", "create it or correct the name")
+    return named
+
+
+def _text(path: Path, key: str, name: str) -> str:
+    return _named(path, key, name).read_text(encoding="utf-8")

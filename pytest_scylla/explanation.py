@@ -1,0 +1,56 @@
+"""The text of a failed verdict: what the judges found, what to open, how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from .evaluation import Run
+from .results import CategoryScore, RunResult
+
+
+def explain(run: Run, result: RunResult, nodeid: str) -> str:
+    """A failed verdict, for people."""
+    threshold = run.evaluation.experiment.task.rubric.pass_threshold
+    lines = [
+        f"score {result.judge_score:.3f} (grade {result.judge_grade}) is below the pass "
+        f"threshold {threshold:g}",
+        *_votes(result),
+        *_lost(result.criteria_scores),
+    ]
+    if result.timed_out:
+        lines.append("  the agent reached its limit and was judged on what it left")
+    if result.tampering:
+        lines.append(f"  files left above the workspace, set aside: {', '.join(result.tampering)}")
+    place = run.dir.path
+    lines += [
+        f"  report:    {place / 'report.md'}",
+        f"  patch:     {run.dir.patch}",
+        f"  answer:    {run.dir.agent_output}",
+    ]
+    if (run.evaluation.results / result.workspace_path).is_dir():
+        lines.append(f"  workspace: {run.evaluation.results / result.workspace_path}")
+    lines.append(f"  again:     pytest {shlex.quote(nodeid)} --lf")
+    return "\n".join(lines)
+
+
+def _votes(result: RunResult) -> Iterator[str]:
+    for vote in result.judges:
+        said = "not valid" if vote.score is None else f"{vote.score:.3f} {_word(vote.passed)}"
+        yield f"  judge {vote.judge_number} ({vote.model}): {said}: {vote.reasoning}"
+
+
+def _word(passed: bool | None) -> str:
+    return "passed" if passed else "failed"
+
+
+def _lost(categories: dict[str, CategoryScore]) -> Iterator[str]:
+    """The rubric's points that were lost, the largest first."""
+    lost = [
+        (float(item.max) - float(item.achieved), name, id, item.reason)
+        for name, category in categories.items()
+        for id, item in category.items.items()
+        if item.achieved != "N/A" and float(item.achieved) < float(item.max)
+    ]
+    for points, name, id, reason in sorted(lost, key=lambda entry: -entry[0]):
+        yield f"  -{points:g} {name}.{id}: {reason}"

@@ -1,0 +1,155 @@
+"""The pipeline as fixtures: run > workspace > agent_result > pipeline_result > judgments > verdict.
+
+Each can be overridden in an experiment's conftest.py. Each stage does only what is missing; a run
+that has its verdict is replayed from its directory, and its workspace is not touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .collection import SESSION, RunItem
+from .errors import NotRun, VerdictFailed
+
+if TYPE_CHECKING:
+    from .evaluation import Run
+    from .results import AgentResult, Judgment, PipelineResult, RunResult
+    from .stages import Workspace
+
+log = logging.getLogger("pytest_scylla")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The verdict of a run, as a test sees it."""
+
+    run: Run
+    result: RunResult
+    """The stored record: score, grade, votes, cost, tokens, durations."""
+    cached: bool
+    """It was replayed from an earlier session, at no cost."""
+    nodeid: str
+
+    @property
+    def score(self) -> float:
+        """0 to 1."""
+        return self.result.judge_score
+
+    @property
+    def passed(self) -> bool:
+        """The score is at or above the rubric's pass threshold."""
+        return self.result.judge_passed
+
+    def require_pass(self) -> None:
+        """Raise VerdictFailed, with an explanation for people, where the judges said no."""
+        if not self.passed:
+            from .explanation import explain
+
+            raise VerdictFailed(explain(self.run, self.result, self.nodeid))
+
+
+@contextlib.contextmanager
+def _skipping() -> Iterator[None]:
+    """A run that is deliberately left out is a skipped test."""
+    try:
+        yield
+    except NotRun as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """The run: its experiment, tier, subtest, number and directory (pytest_scylla)."""
+    from .stages import reserved
+
+    item = request.node
+    spec: Run = item.run_spec if isinstance(item, RunItem) else request.param
+    session = request.config.stash[SESSION]
+    spec = dataclasses.replace(spec, again=item.nodeid in session.again)
+    item.stash[RUN] = spec
+    with contextlib.ExitStack() as stack:
+        if spec.replayed is not None:
+            log.info("%s: cached, replayed from %s", item.nodeid, spec.dir.path)
+        else:
+            _refuse_unasked(spec, session.named)
+            stack.enter_context(reserved(spec))
+        yield spec
+
+
+RUN = pytest.StashKey["Run"]()
+
+
+def _refuse_unasked(run: Run, named: bool) -> None:
+    evaluation = run.evaluation
+    if not named and (evaluation.agent.paid or any(judge.paid for judge in evaluation.judges)):
+        pytest.skip(
+            f"paid run: name the experiment to run it (pytest {evaluation.experiment.path})"
+        )
+
+
+@pytest.fixture
+def workspace(run: Run) -> Iterator[Workspace]:
+    """The run's git worktree, made when its `path` is first asked for (pytest_scylla)."""
+    from .stages import Workspace
+
+    handle = Workspace(run)
+    yield handle
+    handle.release()
+
+
+@pytest.fixture
+def agent_result(run: Run, workspace: Workspace) -> AgentResult:
+    """What the agent did; executed once, and never again while its answer is there."""
+    from . import stages
+
+    with _skipping():
+        return stages.agent_result(run, workspace)
+
+
+@pytest.fixture
+def pipeline_result(run: Run, workspace: Workspace, agent_result: AgentResult) -> PipelineResult:
+    """The experiment's build and test commands after the agent (pytest_scylla)."""
+    from . import stages
+
+    return stages.pipeline_result(run, workspace, agent_result)
+
+
+@pytest.fixture
+def judgments(
+    run: Run, workspace: Workspace, agent_result: AgentResult, pipeline_result: PipelineResult
+) -> tuple[Judgment, ...]:
+    """One judgment for each judge slot; a slot that failed is there as not valid."""
+    from . import stages
+
+    with _skipping():
+        return stages.judgments(run, workspace, agent_result, pipeline_result)
+
+
+@pytest.fixture
+def verdict(
+    request: pytest.FixtureRequest,
+    run: Run,
+    workspace: Workspace,
+    agent_result: AgentResult,
+    judgments: tuple[Judgment, ...],
+) -> Verdict:
+    """The verdict over the judgments; its absence is an error, never a score."""
+    from . import stages
+
+    result = stages.verdict(run, agent_result, judgments)
+    cached = run.replayed is not None
+    if not cached:
+        workspace.retire(result.judge_passed)
+    found = Verdict(run, result, cached, request.node.nodeid)
+    request.node.stash[VERDICT] = found
+    request.node.ihook.pytest_scylla_run_finished(run=run, result=result, cached=cached)
+    return found
+
+
+VERDICT = pytest.StashKey[Verdict]()

@@ -1,0 +1,86 @@
+"""Our columns and the experiments' tables inside pytest-html."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .reporting import facts_of
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+    from .reports.summary import ExperimentSummary
+
+COLUMNS = ("tier", "subtest", "run", "score", "grade", "cost", "tokens", "work", "files")
+HEADS = {"work": "Agent + judges", "cost": "Cost ($)", "score": "Score"}
+PLACE = 2
+"""Where our columns come: after the result and the test's id."""
+
+
+class HtmlColumns:
+    """Hooks of pytest-html; never called where it is not installed."""
+
+    def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
+        page = config.getoption("htmlpath", None)
+        self.folder = Path(page).absolute().parent if page else Path.cwd()
+        self.recorder = recorder
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        """Our column heads."""
+        cells[PLACE:PLACE] = [
+            f'<th class="sortable" data-column-type="{name}">'
+            f"{escape(HEADS.get(name, name.capitalize()))}</th>"
+            for name in COLUMNS
+        ]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
+        """Our cells of one row; empty for ordinary tests."""
+        if cells:
+            facts = facts_of(report)
+            texts = self._texts(facts) if facts else dict.fromkeys(COLUMNS, "")
+            cells[PLACE:PLACE] = [f'<td class="col-{name}">{texts[name]}</td>' for name in COLUMNS]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        """The experiments' tables on top."""
+        prefix += [self._table(summary) for summary in self.recorder.summaries]
+
+    def _texts(self, facts: dict[str, Any]) -> dict[str, str]:
+        tokens, seconds = facts.get("tokens_total"), facts.get("duration_seconds")
+        score, cost = facts.get("score"), facts.get("cost_usd")
+        run = f"run_{facts['run']:02d}"
+        return {
+            "tier": escape(facts["tier"]),
+            "subtest": escape(facts["subtest"]),
+            "run": run + (" (cached)" if facts.get("cached") else ""),
+            "score": "" if score is None else f"{score:.3f}",
+            "grade": escape(facts.get("grade") or ""),
+            "cost": "" if cost is None else f"{cost:.4f}",
+            "tokens": "" if tokens is None else f"{tokens:,}",
+            "work": "" if seconds is None else f"{seconds:.1f} s",
+            "files": self._files(Path(facts["directory"])),
+        }
+
+    def _files(self, run: Path) -> str:
+        found = {"report": run / "report.md", "patch": run / "agent" / "changes.patch"}
+        return " ".join(self._link(path, name) for name, path in found.items() if path.exists())
+
+    def _link(self, path: Path, name: str) -> str:
+        return f'<a href="{escape(os.path.relpath(path, self.folder))}">{escape(name)}</a>'
+
+    def _table(self, summary: ExperimentSummary) -> str:
+        from .reports.terminal import rows
+
+        head, *body = rows(summary)
+        lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
+        lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+                  for row in body]  # fmt: skip
+        title = f"{escape(summary.id)} ({self._link(summary.path / 'report.md', 'report')})"
+        style = "border-collapse:collapse;font-variant-numeric:tabular-nums"
+        return f'<h3>{title}</h3><table style="{style}">{"".join(lines)}</table>'

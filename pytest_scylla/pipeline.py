@@ -1,0 +1,70 @@
+"""The pipeline: commands of the experiment that run before any agent and after each."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from .checks import copied, run_check
+from .experiment import StepConfig
+from .results import PipelineResult, StepResult
+from .store import digest, read_model, write_json
+from .workspace import Base, git
+
+NOT_FOUND = 127
+"""The shell's exit status for a command that does not exist."""
+
+
+def pipeline_inputs(steps: Sequence[StepConfig]) -> dict[str, str]:
+    """What a pipeline's result depends on, beside the workspace."""
+    return {"steps": digest([step.model_dump() for step in steps])}
+
+
+def run_pipeline(steps: Sequence[StepConfig], workspace: Path) -> PipelineResult:
+    """Run all steps, one after the other, in one copy of `workspace`."""
+    if not steps:
+        return PipelineResult(steps=(), inputs=pipeline_inputs(steps))
+    with copied(workspace) as copy:
+        results = tuple(_run_step(step, copy) for step in steps)
+    return PipelineResult(steps=results, inputs=pipeline_inputs(steps))
+
+
+def _run_step(step: StepConfig, copy: Path) -> StepResult:
+    check = run_check(step.run, copy, step.timeout, {})
+    if check.exit_code == NOT_FOUND:
+        status = "not_applicable"
+    else:
+        status = "passed" if check.exit_code == 0 else "failed"
+    return StepResult.model_validate(
+        {
+            "name": step.name,
+            "status": status,
+            "exit_code": check.exit_code,
+            "output": check.output,
+            "duration_seconds": check.duration,
+        }
+    )
+
+
+def baseline(steps: Sequence[StepConfig], base: Base, results: Path) -> PipelineResult:
+    """The pipeline on the task's untouched files, once per results directory."""
+    path = results / "pipeline_baseline.json"
+    inputs = {**pipeline_inputs(steps), "commit": base.commit}
+    if not steps:
+        return PipelineResult(steps=(), inputs=inputs)
+    with FileLock(results / ".pipeline_baseline.lock"):
+        kept = read_model(path, PipelineResult)
+        if kept is not None and kept.inputs == inputs:
+            return kept
+        with tempfile.TemporaryDirectory(prefix="scylla-base-") as folder:
+            env = {"GIT_DIR": str(base.repository), "GIT_INDEX_FILE": f"{folder}/index"}
+            files = Path(folder, "files")
+            files.mkdir()
+            git(["read-tree", base.commit], env)
+            git(["checkout-index", "-a", "-q", f"--prefix={files}/"], env)
+            result = run_pipeline(steps, files).model_copy(update={"inputs": inputs})
+        write_json(path, result)
+        return result

@@ -1,0 +1,138 @@
+"""The plugin: options, markers, hooks. Every hook is a switchboard; the work is done elsewhere.
+
+Nothing heavy is imported before there is an experiment among the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import collection, hookspecs, reporting, session
+from .collection import SESSION, ExperimentFile
+from .fixtures import agent_result, judgments, pipeline_result, run, verdict, workspace
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+    from .agents import Agent
+    from .judges import Judge
+
+__all__ = ["agent_result", "judgments", "pipeline_result", "run", "verdict", "workspace"]
+
+MARKERS = (
+    *(f"tier_T{n}: runs of tier T{n}" for n in range(7)),
+    "inherits: runs of subtests that inherit from the best of other tiers",
+    "scylla(experiment, tier, subtest, run): what a run is; on a test function: "
+    "@pytest.mark.scylla('path/to/experiment.yaml') calls it for every run of that experiment",
+)
+WORKER_INPUT = "scylla"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options and ini names; `--help` shows them in the group `scylla`."""
+    group = parser.getgroup("scylla", "runs of AI coding agents (pytest-scylla)")
+    group.addoption(
+        "--scylla-results",
+        metavar="DIR",
+        help="directory that holds the results directories (ini: scylla_results)",
+    )
+    group.addoption(
+        "--scylla-fresh",
+        action="store_true",
+        help="start a new results directory instead of continuing the newest one",
+    )
+    parser.addini(
+        "scylla_results", "directory that holds the results directories", default="results"
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Our own hooks."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers, and the session's decisions: made here, or in the process that started us."""
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
+    worker_input = getattr(config, "workerinput", None)
+    if worker_input is not None:
+        config.stash[SESSION] = session.Session.from_json(worker_input[WORKER_INPUT])
+        from .scheduling import WorkerSide
+
+        config.pluginmanager.register(WorkerSide(), "scylla-worker")
+    else:
+        reporting.open_controller(config)
+
+
+class XdistHooks:
+    """Hooks of pytest-xdist; registered only where it is there."""
+
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Hand the session's decisions to a worker."""
+        node.workerinput[WORKER_INPUT] = node.config.stash[SESSION].to_json()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_scylla_agents() -> Mapping[str, type[Agent]]:
+    """The built-in agents, by the same door as everybody's."""
+    from .agents.claude_code import ClaudeCode
+    from .agents.command import Command
+
+    return {"command": Command, "claude-code": ClaudeCode}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_scylla_judges() -> Mapping[str, type[Judge]]:
+    """The built-in judges, by the same door as everybody's."""
+    from .judges.rubric_checks import RubricChecks
+
+    return {"rubric-checks": RubricChecks}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What lies in results, task directories and tier libraries is no test."""
+    return session.is_ignored(collection_path, config) or None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ExperimentFile | None:
+    """An experiment.yaml is a file of tests."""
+    if file_path.name != session.EXPERIMENT_FILE:
+        return None
+    if not (parent.session.isinitpath(file_path) or session.looks_like_experiment(file_path)):
+        return None
+    return ExperimentFile.from_parent(parent, path=file_path)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`@pytest.mark.scylla(path)` on a test function."""
+    collection.parametrize(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Runs that inherit come after those they inherit from."""
+    collection.order(items)
+    reporting.limit_reruns(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a report says of a run, and why a run has no verdict."""
+    report = yield
+    reporting.annotate(item, call, report)
+    return report
+
+
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport,
+) -> tuple[str, str, str | tuple[str, Mapping[str, bool]]] | None:
+    """Letters and words of our own, for runs only."""
+    return reporting.status(report)

@@ -1,0 +1,314 @@
+"""Run a program of somebody else's: time limit, evidence, clean environment, no orphans.
+
+The program gets its own process group and, on Linux, a signal when its parent dies. Its output
+is written to files as it comes, with secrets taken out, so that it survives a kill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+MARKER = "SCYLLA_RUN_DIR"
+"""Environment variable that everything below an agent inherits: the run's directory."""
+
+GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+ALLOWED = (
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "TMPDIR", "SYSTEMROOT",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY",
+    "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
+)  # fmt: skip
+"""Variables that a program inherits; all others only where a configuration names them."""
+
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What to run. `cwd` is a directory; `stdin` the text the program reads; `timeout` seconds."""
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    stdin: str = ""
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended. `exit_code` is negative where a signal ended it."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    duration: float
+    """Seconds."""
+    timed_out: bool
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The allowed part of this process's environment, and `extra`."""
+    kept = {name: os.environ[name] for name in ALLOWED if name in os.environ}
+    return {**kept, **(extra or {})}
+
+
+def secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """Name -> value of the variables whose value must not reach a log."""
+    return {
+        name: value
+        for name, value in env.items()
+        if len(value) >= 6 and any(word in name.upper() for word in _SECRET_WORDS)
+    }
+
+
+def redact(text: str, hidden: Mapping[str, str]) -> str:
+    """`text` with the value of every secret replaced by its name."""
+    for name, value in hidden.items():
+        text = text.replace(value, f"[{name}]")
+    return text
+
+
+def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
+    """Run a program to its end or to its time limit; its output goes to two files.
+
+    Raises FileNotFoundError or PermissionError where the program cannot be started.
+    An exception in the meantime (Ctrl-C) ends the program before it passes on.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(
+        list(invocation.argv),
+        cwd=invocation.cwd,
+        env=dict(invocation.env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_die_with_parent() if sys.platform == "linux" else None,
+    )
+    try:
+        with open(stdout, "wb") as out, open(stderr, "wb") as err:
+            pump = _Pump(process, invocation.stdin.encode(), out, err, secrets(invocation.env))
+            timed_out = not pump.until_ended(_deadline(started, invocation.timeout))
+            terminate(process, GRACE if timed_out else 0)
+            pump.drain()
+    except BaseException:
+        if process.returncode is None:
+            terminate(process)
+        raise
+    return Finished(
+        exit_code=process.wait(),
+        stdout=stdout.read_text("utf-8", "replace"),
+        stderr=stderr.read_text("utf-8", "replace"),
+        duration=time.monotonic() - started,
+        timed_out=timed_out,
+    )
+
+
+def _deadline(started: float, timeout: float | None) -> float | None:
+    return None if timeout is None else started + timeout
+
+
+def terminate(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
+    """End a program and its process group: SIGTERM, `grace` seconds, SIGKILL.
+
+    With a grace of 0 the group is killed at once (the program itself has ended).
+    """
+    if grace:
+        _signal_group(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace)
+    # The leader's number stays the group's while any member lives.
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def sweep(run_dir: Path, grace: float = 1.0) -> int:
+    """End every process that carries the marker of `run_dir` or of a directory below it.
+
+    For children that left the process group, and for agents whose worker was killed.
+    Returns how many there were.
+    """
+    found = _marked(run_dir)
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, stop)
+        limit = time.monotonic() + grace
+        while time.monotonic() < limit and any(_alive(pid) for pid in found):
+            time.sleep(0.02)
+    return len(found)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def _marked(run_dir: Path) -> list[int]:
+    wanted = f"{MARKER}={run_dir}".encode()
+    found = []
+    for name in os.listdir("/proc") if sys.platform == "linux" else ():
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            variables = Path("/proc", name, "environ").read_bytes().split(b"\0")
+            if any(v == wanted or v.startswith(wanted + b"/") for v in variables):
+                found.append(int(name))
+    return found
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """For the child, before it becomes the program: SIGTERM when its parent dies (prctl(2))."""
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def arm() -> None:
+        libc.prctl(1, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return arm
+
+
+class _Pump:
+    """Moves bytes between a process and two files until it ends."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        stdin: bytes,
+        out: IO[bytes],
+        err: IO[bytes],
+        hidden: Mapping[str, str],
+    ) -> None:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        self.process = process
+        self.pending = memoryview(stdin)
+        self.filters = {
+            process.stdout: _Redactor(out, hidden),
+            process.stderr: _Redactor(err, hidden),
+        }
+        self.selector = selectors.DefaultSelector()
+        for stream in self.filters:
+            os.set_blocking(stream.fileno(), False)
+            self.selector.register(stream, selectors.EVENT_READ)
+        os.set_blocking(process.stdin.fileno(), False)
+        self.selector.register(process.stdin, selectors.EVENT_WRITE)
+        # Readable once the program has ended, while its children may still hold the pipes open.
+        self.ended = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
+        if self.ended is not None:
+            self.selector.register(self.ended, selectors.EVENT_READ)
+
+    def until_ended(self, deadline: float | None) -> bool:
+        """Work until the program has ended; False where the deadline came first."""
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            if self._once(left):
+                return True
+
+    def drain(self) -> None:
+        """Take what is left in the pipes: the group is dead, so they end."""
+        if self.ended is not None:
+            self.selector.unregister(self.ended)
+            os.close(self.ended)
+            self.ended = None
+        limit = time.monotonic() + 2.0
+        while self.selector.get_map() and time.monotonic() < limit:
+            self._once(0.1)
+        for redactor in self.filters.values():
+            redactor.close()
+        self.selector.close()
+        for stream in (self.process.stdin, *self.filters):
+            with contextlib.suppress(OSError):
+                if stream:
+                    stream.close()
+
+    def _once(self, timeout: float | None) -> bool:
+        """Move what is ready; True where the program has ended."""
+        if self.ended is None:
+            timeout = 0.02 if timeout is None else min(timeout, 0.02)
+        ready = [key.fileobj for key, _ in self.selector.select(timeout)]
+        for file in ready:
+            if file is self.process.stdin:
+                self._feed()
+            elif file in self.filters:
+                self._take(file)
+        return self.ended in ready if self.ended is not None else self.process.poll() is not None
+
+    def _feed(self) -> None:
+        assert self.process.stdin
+        try:
+            sent = os.write(self.process.stdin.fileno(), self.pending[:65536])
+            self.pending = self.pending[sent:]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.pending = self.pending[:0]
+        if not self.pending:
+            self.selector.unregister(self.process.stdin)
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
+    def _take(self, stream: IO[bytes]) -> None:
+        try:
+            data = os.read(stream.fileno(), 65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.filters[stream].write(data)
+        else:
+            self.selector.unregister(stream)
+
+
+class _Redactor:
+    """Writes bytes on to a file without the secrets, also where one comes in two pieces."""
+
+    def __init__(self, file: IO[bytes], hidden: Mapping[str, str]) -> None:
+        self.file = file
+        self.hidden = {v.encode(): f"[{n}]".encode() for n, v in hidden.items()}
+        self.overlap = max((len(value) for value in self.hidden), default=1) - 1
+        self.held = b""
+
+    def write(self, data: bytes) -> None:
+        self.held = self._clean(self.held + data)
+        safe = len(self.held) - self.overlap
+        if safe > 0:
+            self.file.write(self.held[:safe])
+            self.file.flush()
+            self.held = self.held[safe:]
+
+    def close(self) -> None:
+        self.file.write(self._clean(self.held))
+        self.file.flush()
+        self.held = b""
+
+    def _clean(self, data: bytes) -> bytes:
+        for value, name in self.hidden.items():
+            data = data.replace(value, name)
+        return data

@@ -1,0 +1,196 @@
+"""In the process that the user started: header, the plan's facts, reports, the closing table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .collection import SESSION
+from .errors import InputError
+from .plan import Spec
+from .reporting import facts_of
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .reports.summary import ExperimentSummary
+    from .tiers import Library, Subtest
+
+LASTFAILED = "cache/lastfailed"
+UNKNOWN_COST = 60.0
+"""Seconds that a run is assumed to take where neither history nor a time limit says."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """An experiment as the controller sees it."""
+
+    experiment: Experiment
+    library: Library
+    results: Path
+
+    def subtest(self, tier: str, id: str) -> Subtest | None:
+        """A subtest by its ids."""
+        found = self.library.tiers[tier].subtests if tier in self.library.tiers else ()
+        return next((subtest for subtest in found if subtest.id == id), None)
+
+
+class Recorder:
+    """Keeps the controller's view of the session's experiments."""
+
+    def __init__(self, config: pytest.Config, paths: Iterable[Path]) -> None:
+        self.config = config
+        self.known = dict(self._load(paths))
+        self.selected: list[str] = []
+        self.reported: set[str] = set()
+        self.results: dict[Path, None] = {}
+        self.summaries: list[ExperimentSummary] = []
+
+    def _load(self, paths: Iterable[Path]) -> Iterator[tuple[str, Known]]:
+        """Experiments by node id; one that cannot be read is reported where it is collected."""
+        from .experiment import load_experiment
+        from .tiers import load_library
+
+        session = self.config.stash[SESSION]
+        for path in paths:
+            try:
+                experiment = load_experiment(path)
+                library = load_library(experiment.library)
+                known = Known(experiment, library, session.directory(experiment))
+            except InputError:
+                continue
+            yield Path(os.path.relpath(path, self.config.rootpath)).as_posix(), known
+
+    # -- what the scheduler asks
+
+    def is_run(self, id: str) -> bool:
+        """Whether a node id is that of a run."""
+        return id.split("::")[0] in self.known and id.count("::") == 3
+
+    def place(self, id: str) -> Path:
+        """The directory of a run."""
+        file, *parts = id.split("::")
+        return self.known[file].results.joinpath(*parts)
+
+    def has_verdict(self, id: str) -> bool:
+        """A verdict is on disk."""
+        return (self.place(id) / "run_result.json").exists()
+
+    def specs(self, ids: Sequence[str]) -> list[Spec]:
+        """What the plan needs to know of every item."""
+        costs: dict[tuple[str, str, str], float] = {}
+        return [self._spec(id, costs) if self.is_run(id) else Spec(id, cost=0.0) for id in ids]
+
+    def _spec(self, id: str, costs: dict[tuple[str, str, str], float]) -> Spec:
+        file, tier, name, _ = id.split("::")
+        known = self.known[file]
+        subtest = known.subtest(tier, name)
+        if (file, tier, name) not in costs:
+            costs[file, tier, name] = self._cost(known, tier, name)
+        shared = known.experiment.settings.workspace.scope == "subtest"
+        return Spec(
+            id,
+            group=f"{file}::{tier}",
+            after=tuple(f"{file}::{t}" for t in subtest.inherit_best_from) if subtest else (),
+            cost=costs[file, tier, name],
+            holds=(f"{file}::{tier}::{name}",) if shared else (),
+        )
+
+    def _cost(self, known: Known, tier: str, subtest: str) -> float:
+        """Seconds that an agent took with this subtest before, or may take at most."""
+        from .store import read_json
+
+        timing = read_json(known.results / tier / subtest / "run_01" / "agent" / "timing.json")
+        measured = (timing or {}).get("agent_duration_seconds")
+        return float(measured or known.experiment.task.timeout or UNKNOWN_COST)
+
+    def clean_after_loss(self, id: str) -> None:
+        """End what a dead worker's run has left behind: nobody else will."""
+        from .processes import sweep
+
+        sweep(self.place(id))
+
+    def give_up(self, id: str, why: str) -> None:
+        """A run that killed its worker too often gets a durable reason, before others go on."""
+        from .results import RunFailure
+        from .store import now, write_json
+
+        failure = RunFailure(kind="lost", message=why, stage="agent", at=now())
+        write_json(self.place(id) / "error.json", failure, sync=True)
+
+    # -- what pytest tells
+
+    def pytest_report_header(self) -> str | None:
+        """One line: where results go, and who works and judges."""
+        if not self.known:
+            return None
+        parts = []
+        for known in self.known.values():
+            settings = known.experiment.settings
+            state = "continued" if known.results.is_dir() else "new"
+            judges = ", ".join(judge.adapter for judge in settings.judges)
+            place = self._shown(known.results)
+            parts.append(f"{place} ({state}; agent {settings.agent.adapter}, judges {judges})")
+        return "scylla: " + "; ".join(parts)
+
+    def _shown(self, path: Path) -> str:
+        return os.path.relpath(path, self.config.invocation_params.dir)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Without xdist: what is selected."""
+        if not self.config.getoption("collectonly"):
+            self.expect([item.nodeid for item in session.items])
+
+    def expect(self, ids: Iterable[str]) -> None:
+        """These items will run: until they have, they count as failed, should we be killed."""
+        self.selected = [id for id in ids if self.is_run(id)]
+        self._add_lastfailed(id for id in self.selected if not self.has_verdict(id))
+
+    def _add_lastfailed(self, ids: Iterable[str]) -> None:
+        cache = getattr(self.config, "cache", None)
+        added = dict.fromkeys(ids, True)
+        if cache is None or not added or not self.config.stash[SESSION].named:
+            return
+        cache.set(LASTFAILED, {**cache.get(LASTFAILED, {}), **added})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note which runs are through, and where their results are."""
+        facts = facts_of(report)
+        if facts:
+            self.reported.add(report.nodeid)
+            self.results[Path(facts["results"])] = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Write the reports of every results directory that this session touched."""
+        from .reports.writing import write_reports
+
+        self.summaries = [write_reports(path) for path in self.results if path.is_dir()]
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
+    def remember_unfinished(self) -> None:
+        """After pytest has saved what failed: add what was selected and never finished."""
+        self._add_lastfailed(
+            id for id in self.selected if id not in self.reported and not self.has_verdict(id)
+        )
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The closing table of every experiment, and what was left undone."""
+        from .reports.terminal import closing_table
+
+        for summary in self.summaries:
+            terminalreporter.write_sep("=", f"scylla: {summary.id}")
+            for line in closing_table(summary):
+                terminalreporter.write_line(line)
+            terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
+        left = [id for id in self.selected if id not in self.reported]
+        if left and self.summaries:
+            terminalreporter.write_line(
+                f"{len(left)} of {len(self.selected)} runs did not finish: "
+                "the same command goes on with them",
+                yellow=True,
+            )

@@ -1,0 +1,178 @@
+"""What pytest shows of runs: annotations on reports, letters and words, skips and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import session
+from .collection import SESSION, RunItem
+from .errors import NotRun, RunError, ScyllaError
+from .fixtures import RUN, VERDICT, Verdict
+
+if TYPE_CHECKING:
+    from .evaluation import Run
+
+ATTRIBUTE = "scylla"
+"""Name of the attribute on a report: one JSON string, so that it travels from any worker."""
+
+
+def open_controller(config: pytest.Config) -> None:
+    """In the process that the user started: decide, and register what this session needs."""
+    config.stash[SESSION] = session.open_session(config, again=_selected_by_lastfailed(config))
+    _add_lastfailed_experiments(config)
+    found = session.discover(config, [session.results_root(config)])
+    if not found:
+        _register_xdist_hooks(config)
+        return
+    from .html import HtmlColumns
+    from .recorder import Recorder
+
+    recorder = Recorder(config, found)
+    config.pluginmanager.register(recorder, "scylla-recorder")
+    config.pluginmanager.register(HtmlColumns(config, recorder), "scylla-html")
+    _register_xdist_hooks(config, recorder)
+
+
+def _register_xdist_hooks(config: pytest.Config, recorder: Any = None) -> None:
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    from .plugin import XdistHooks
+
+    config.pluginmanager.register(XdistHooks(), "scylla-xdist")
+    if recorder is not None and config.getoption("dist", "no") != "no":
+        from .scheduling import ControllerSide
+
+        _refuse_other_dist(config)
+        config.pluginmanager.register(ControllerSide(recorder), "scylla-controller")
+
+
+def _refuse_other_dist(config: pytest.Config) -> None:
+    dist = config.getoption("dist")
+    if dist != "load":
+        raise pytest.UsageError(
+            f"--dist {dist} cannot run experiments: their runs have an order of their own "
+            "(tiers that inherit come after their parents).\n  next: leave --dist away"
+        )
+
+
+def _lastfailed(config: pytest.Config) -> list[str]:
+    cache = getattr(config, "cache", None)
+    found = cache.get("cache/lastfailed", {}) if cache else {}
+    return [nodeid for nodeid in found if session.EXPERIMENT_FILE in nodeid]
+
+
+def _selecting(config: pytest.Config) -> bool:
+    return bool(config.getoption("lf", False) or config.getoption("failedfirst", False))
+
+
+def _selected_by_lastfailed(config: pytest.Config) -> list[str]:
+    return _lastfailed(config) if _selecting(config) else []
+
+
+def _add_lastfailed_experiments(config: pytest.Config) -> None:
+    """`pytest --lf` without a path means what failed last, wherever it is."""
+    if config.args_source == pytest.Config.ArgsSource.ARGS or not _selecting(config):
+        return
+    here = [Path(config.invocation_params.dir, a.split("::")[0]).resolve() for a in config.args]
+    for name in dict.fromkeys(nodeid.split("::")[0] for nodeid in _lastfailed(config)):
+        path = (config.rootpath / name).resolve()
+        covered = any(path == place or place in path.parents for place in here)
+        if path.is_file() and not covered:
+            config.args.append(str(path))
+
+
+def limit_reruns(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`--reruns` draws a paid sample again and biases it: for runs it holds for errors only."""
+    reruns = config.getoption("reruns", None)
+    runs = [item for item in items if isinstance(item, RunItem)]
+    if not reruns or not runs or not config.pluginmanager.hasplugin("rerunfailures"):
+        return
+    for item in runs:
+        item.add_marker(pytest.mark.flaky(reruns=reruns, rerun_except=["VerdictFailed"]))
+    config.issue_config_time_warning(
+        pytest.PytestWarning("--reruns repeats runs that ended in ERROR, never a verdict"), 2
+    )
+
+
+def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
+    """Put on a run's report what reporters need, and keep the reason of an error on disk."""
+    run = item.stash.get(RUN, None)
+    if run is None:
+        return
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, ScyllaError):
+        report.longrepr = str(error)
+    if report.skipped and isinstance(item, RunItem) and isinstance(report.longrepr, tuple):
+        report.longrepr = (item.nodeid.split("::")[0], 0, report.longrepr[2])
+    verdict = item.stash.get(VERDICT, None)
+    if report.when == "setup" and report.failed and verdict is None and error is not None:
+        _keep_error(run, error)
+    if report.when == "call" or (report.when == "setup" and not report.passed):
+        facts = _facts(run, verdict, report, error)
+        setattr(report, ATTRIBUTE, json.dumps(facts))
+        properties = [(f"scylla_{name}", v) for name, v in facts.items() if v is not None]
+        item.user_properties += properties
+        report.user_properties += properties
+
+
+def _keep_error(run: Run, error: BaseException) -> None:
+    if isinstance(error, NotRun):
+        return
+    from .stages import record_failure
+
+    kind = error.kind if isinstance(error, RunError) else type(error).__name__
+    record_failure(run, kind, str(error))
+
+
+def _facts(
+    run: Run, verdict: Verdict | None, report: pytest.TestReport, error: BaseException | None
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "experiment": run.evaluation.experiment.id,
+        "tier": run.subtest.tier,
+        "subtest": run.subtest.id,
+        "run": run.number,
+        "directory": str(run.dir.path),
+        "results": str(run.evaluation.results),
+    }
+    if verdict is not None:
+        result = verdict.result
+        facts |= {
+            "cached": verdict.cached,
+            "score": result.judge_score,
+            "grade": result.judge_grade,
+            "passed": result.judge_passed,
+            "cost_usd": result.cost_usd,
+            "tokens_input": result.tokens_input,
+            "tokens_output": result.tokens_output,
+            "tokens_total": result.token_stats.total,
+            "duration_seconds": result.duration_seconds,
+        }
+    elif report.failed:
+        facts["error"] = error.kind if isinstance(error, RunError) else type(error).__name__
+    return facts
+
+
+def facts_of(report: Any) -> dict[str, Any] | None:
+    """What `annotate` put on a report, if anything."""
+    text = getattr(report, ATTRIBUTE, None)
+    return json.loads(text) if text else None
+
+
+def status(report: Any) -> tuple[str, str, str | tuple[str, Mapping[str, bool]]] | None:
+    """Category, letter and word of a run's report; None: as pytest has it."""
+    if report.outcome == "rerun" and report.when == "???":
+        return "rerun", "R", ("LOST, RUN AGAIN", {"yellow": True})
+    facts = facts_of(report) if report.when == "call" else None
+    if not facts or not facts.get("cached") or hasattr(report, "wasxfail"):
+        return None
+    if report.passed:
+        return "passed", "c", ("CACHED", {"green": True})
+    if report.failed:
+        return "failed", "F", ("FAILED (cached)", {"red": True})
+    return None

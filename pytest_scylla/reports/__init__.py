@@ -1,0 +1,1 @@
+"""Reports: pure functions of a results directory. They read run directories and nothing else."""

@@ -1,0 +1,211 @@
+"""report.json at every level."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
+
+
+def run_report(run: RunSummary) -> dict[str, Any]:
+    """One run."""
+    result = run.result
+    report: dict[str, Any] = {
+        "run_number": run.number,
+        "score": result.judge_score if result else None,
+        "grade": result.judge_grade if result else None,
+        "passed": result.judge_passed if result else None,
+        "cost_usd": run.cost_usd,
+        "duration_seconds": result.duration_seconds if result else None,
+        "token_stats": result.token_stats.model_dump() if result else None,
+        "attempts": run.attempts,
+        "parent": "../report.json",
+    }
+    if run.failure is not None:
+        report["error"] = {"kind": run.failure.kind, "message": run.failure.message}
+    return report
+
+
+def subtest_report(subtest: SubtestSummary, tier: str) -> dict[str, Any]:
+    """One subtest."""
+    figures = subtest.figures
+    grades = figures.grades
+    return {
+        "subtest_id": subtest.id,
+        "tier_id": tier,
+        "summary": {
+            **_summary(figures),
+            "grade_distribution": grades,
+            "modal_grade": max(grades, key=lambda g: grades[g]) if grades else None,
+            "min_grade": _by_score(figures, lowest=True),
+            "max_grade": _by_score(figures, lowest=False),
+        },
+        "token_stats": figures.tokens.model_dump(),
+        "best": _best_run(subtest),
+        "children": [
+            {
+                "run_number": run.number,
+                "score": run.result.judge_score if run.result else None,
+                "passed": run.result.judge_passed if run.result else None,
+                "error": run.failure.kind if run.failure else None,
+                "attempts": run.attempts,
+                "report": f"./{run.name}/report.json",
+            }
+            for run in subtest.runs
+        ],
+        "parent": "../report.json",
+    }
+
+
+def tier_report(tier: TierSummary) -> dict[str, Any]:
+    """One tier."""
+    best = tier.best
+    return {
+        "tier": tier.id,
+        "summary": {
+            "total_subtests": len(tier.subtests),
+            "best_subtest": best.id if best else None,
+            "best_score": best.figures.median_score if best else None,
+            **_summary(tier.figures),
+        },
+        "token_stats": tier.figures.tokens.model_dump(),
+        "best": {
+            "subtest": best.id,
+            "score": best.figures.median_score,
+            "report": f"./{best.id}/report.json",
+        }
+        if best
+        else None,
+        "children": [
+            {
+                "id": subtest.id,
+                "score": subtest.figures.median_score,
+                "pass_rate": subtest.figures.pass_rate,
+                "cost": subtest.figures.cost,
+                "errors": subtest.figures.errors,
+                "selected": best is not None and subtest.id == best.id,
+                "report": f"./{subtest.id}/report.json",
+            }
+            for subtest in tier.subtests
+        ],
+        "parent": "../report.json",
+    }
+
+
+def experiment_report(experiment: ExperimentSummary) -> dict[str, Any]:
+    """The whole experiment."""
+    best = experiment.best
+    return {
+        "experiment_id": experiment.id,
+        "summary": {
+            "total_tiers": len(experiment.tiers),
+            "best_tier": best.id if best else None,
+            "best_subtest": best.best.id if best and best.best else None,
+            "frontier_cop": experiment.frontier,
+            **_summary(experiment.figures),
+        },
+        "token_stats": experiment.figures.tokens.model_dump(),
+        "best": {
+            "tier": best.id,
+            "subtest": best.best.id,
+            "report": f"./{best.id}/report.json",
+        }
+        if best and best.best
+        else None,
+        "children": [
+            {
+                "tier": tier.id,
+                "best_subtest": tier.best.id if tier.best else None,
+                "best_score": tier.best.figures.median_score if tier.best else None,
+                "cost": tier.figures.cost,
+                "report": f"./{tier.id}/report.json",
+            }
+            for tier in experiment.tiers
+        ],
+    }
+
+
+def tier_result(tier: TierSummary) -> dict[str, Any]:
+    """result.json of a tier."""
+    return {
+        "tier_id": tier.id,
+        "subtest_results": {
+            subtest.id: {
+                "subtest_id": subtest.id,
+                "tier_id": tier.id,
+                **_summary(subtest.figures),
+                "token_stats": subtest.figures.tokens.model_dump(),
+                "selected_as_best": tier.best is not None and subtest.id == tier.best.id,
+            }
+            for subtest in tier.subtests
+        },
+        "best_subtest": tier.best.id if tier.best else None,
+        "best_subtest_score": tier.best.figures.median_score if tier.best else None,
+        "total_cost": tier.figures.cost,
+        "total_duration": tier.figures.duration,
+        "cost_of_pass": tier.figures.cost_of_pass,
+        "token_stats": tier.figures.tokens.model_dump(),
+    }
+
+
+def best_subtest(tier: TierSummary) -> dict[str, Any]:
+    """best_subtest.json of a tier: which set-up the tiers that inherit take, and why."""
+    ranked = sorted(
+        (s for s in tier.subtests if s.figures.judged),
+        key=lambda s: -(s.figures.median_score or 0.0),
+    )
+    scores = [subtest.figures.median_score or 0.0 for subtest in ranked]
+    return {
+        "winning_subtest": tier.best.id if tier.best else None,
+        "winning_score": tier.best.figures.median_score if tier.best else None,
+        "votes": [
+            {
+                "subtest_id": subtest.id,
+                "score": subtest.figures.median_score,
+                "tokens": subtest.figures.tokens.total,
+            }
+            for subtest in ranked
+        ],
+        "margin": scores[0] - scores[1] if len(scores) > 1 else None,
+        "tiebreaker_needed": len(scores) > 1 and tier.best is not ranked[0],
+    }
+
+
+def _summary(figures: Figures) -> dict[str, Any]:
+    interval = figures.interval
+    return {
+        "total_runs": len(figures.runs),
+        "judged": figures.judged,
+        "passed": figures.passed,
+        "failed": figures.failed,
+        "errors": figures.errors,
+        "pass_rate": figures.pass_rate,
+        "pass_rate_interval": list(interval) if interval else None,
+        "mean_score": figures.mean_score,
+        "median_score": figures.median_score,
+        "std_dev": figures.deviation,
+        "consistency": figures.consistency,
+        "total_cost": figures.cost,
+        "cost_of_pass": figures.cost_of_pass,
+        "total_duration": figures.duration,
+    }
+
+
+def _by_score(figures: Figures, lowest: bool) -> str | None:
+    if not figures.results:
+        return None
+    pick = min if lowest else max
+    return pick(figures.results, key=lambda result: result.judge_score).judge_grade
+
+
+def _best_run(subtest: SubtestSummary) -> dict[str, Any] | None:
+    judged = [run for run in subtest.runs if run.result is not None]
+    if not judged:
+        return None
+    best = max(judged, key=lambda run: (run.result.judge_score if run.result else 0.0, -run.number))
+    assert best.result is not None
+    return {
+        "run_number": best.number,
+        "score": best.result.judge_score,
+        "report": f"./{best.name}/report.json",
+    }

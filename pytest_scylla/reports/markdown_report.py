@@ -1,0 +1,189 @@
+"""report.md at every level: the same figures as report.json, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
+
+NONE = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure with a fixed number of decimals; a dash where there is none."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def money(value: float | None) -> str:
+    """USD with four decimals."""
+    return NONE if value is None else f"${value:.4f}"
+
+
+def rate(figures: Figures) -> str:
+    """Pass rate with its 95 % interval, in percent."""
+    if figures.pass_rate is None or figures.interval is None:
+        return NONE
+    low, high = figures.interval
+    return f"{figures.pass_rate:.0%} [{low:.0%}–{high:.0%}]"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def run_report(run: RunSummary) -> str:
+    """One run."""
+    parts = [f"# {run.name}\n", "[subtest](../report.md)\n"]
+    result = run.result
+    if result is None:
+        reason = run.failure.message if run.failure else "it has not run to its end"
+        kind = f" ({run.failure.kind})" if run.failure else ""
+        parts += [f"**No verdict**{kind}: this run counts in no score.\n", f"```\n{reason}\n```\n"]
+    else:
+        word = "passed" if result.judge_passed else "failed"
+        parts += [
+            f"**{word}**, score {result.judge_score:.3f} (grade {result.judge_grade}"
+            + (f", threshold {result.pass_threshold:g}" if result.pass_threshold else "")
+            + f"), cost {money(result.cost_usd)}\n",
+            f"{result.judge_reasoning}\n",
+            table(
+                ["judge", "model", "score", "vote", "grade"],
+                [
+                    [
+                        str(v.judge_number),
+                        v.model,
+                        number(v.score),
+                        _vote(v.passed),
+                        v.grade or NONE,
+                    ]
+                    for v in result.judges
+                ],
+            ),
+            _criteria(run),
+        ]
+        if result.timed_out:
+            parts.append("The agent reached its limit and was judged on what it left.\n")
+        if result.tampering:
+            files = ", ".join(f"`{name}`" for name in result.tampering)
+            parts.append(f"**Tampering**: left above the workspace and set aside: {files}\n")
+    if run.attempts > 1:
+        parts.append(
+            f"**{run.attempts} executions**; the first judged one counts "
+            "(earlier ones: `attempts/`)\n"
+        )
+    parts.append(
+        "Files: [answer](agent/output.txt), [patch](agent/changes.patch), "
+        "[stdout](agent/stdout.log), [stderr](agent/stderr.log), [replay](agent/replay.sh)\n"
+    )
+    return "\n".join(parts)
+
+
+def _vote(passed: bool | None) -> str:
+    return NONE if passed is None else ("passed" if passed else "failed")
+
+
+def _criteria(run: RunSummary) -> str:
+    assert run.result is not None
+    rows = [
+        [name, id, str(item.achieved), str(item.max), item.reason]
+        for name, category in run.result.criteria_scores.items()
+        for id, item in category.items.items()
+    ]
+    return table(["category", "item", "achieved", "max", "reason"], rows) if rows else ""
+
+
+def subtest_report(subtest: SubtestSummary, tier: str) -> str:
+    """One subtest."""
+    rows = [
+        [
+            f"[{run.name}]({run.name}/report.md)" + (" ↻" if run.attempts > 1 else ""),
+            number(run.result.judge_score) if run.result else NONE,
+            run.result.judge_grade if run.result else NONE,
+            _outcome(run),
+            money(run.cost_usd),
+            f"{run.result.duration_seconds:.1f} s" if run.result else NONE,
+            f"{run.result.token_stats.total:,}" if run.result else NONE,
+        ]
+        for run in subtest.runs
+    ]
+    head = ["run", "score", "grade", "verdict", "cost", "duration", "tokens"]
+    return (
+        f"# {tier} / {subtest.id}\n\n[tier](../report.md) · [what it puts into the workspace]"
+        f"(config_manifest.json)\n\n{_figures(subtest.figures)}\n{table(head, rows)}"
+        "\n↻: more than one execution; the first judged one counts.\n"
+    )
+
+
+def _outcome(run: RunSummary) -> str:
+    if run.result is not None:
+        return _vote(run.result.judge_passed)
+    return f"error: {run.failure.kind}" if run.failure else "not finished"
+
+
+def tier_report(tier: TierSummary) -> str:
+    """One tier."""
+    rows = [
+        [
+            f"[{s.id}]({s.id}/report.md)" + (" ★" if tier.best and s.id == tier.best.id else ""),
+            *row(s.figures),
+        ]
+        for s in tier.subtests
+    ]
+    return (
+        f"# {tier.id}\n\n[experiment](../report.md)\n\n{_figures(tier.figures)}\n"
+        f"{table(['subtest', *HEAD], rows)}\n★: the best subtest, which others inherit.\n"
+    )
+
+
+def experiment_report(experiment: ExperimentSummary) -> str:
+    """The whole experiment."""
+    rows = [
+        [
+            f"[{tier.id}]({tier.id}/report.md)",
+            *row(tier.figures),
+            f"[{tier.best.id}]({tier.id}/{tier.best.id}/report.md)" if tier.best else NONE,
+        ]
+        for tier in experiment.tiers
+    ]
+    best = experiment.best
+    said = (
+        f"Least cost of pass: **{best.id}/{best.best.id}**, {money(experiment.frontier)}.\n"
+        if best and best.best and experiment.frontier is not None
+        else ""
+    )
+    return (
+        f"# {experiment.id}\n\n{_figures(experiment.figures)}\n"
+        f"{table(['tier', *HEAD, 'best'], rows)}\n{said}"
+    )
+
+
+HEAD = ["runs", "passed", "failed", "errors", "pass rate", "mean score", "cost", "cost of pass"]
+
+
+def row(figures: Figures) -> list[str]:
+    """The figures under HEAD, as text."""
+    return [
+        str(len(figures.runs)),
+        str(figures.passed),
+        str(figures.failed),
+        str(figures.errors),
+        rate(figures),
+        number(figures.mean_score),
+        money(figures.cost),
+        money(figures.cost_of_pass),
+    ]
+
+
+def _figures(figures: Figures) -> str:
+    return (
+        f"{figures.passed} of {figures.judged} judged runs passed ({rate(figures)}); "
+        f"{figures.errors} without a verdict. Mean score {number(figures.mean_score)}, "
+        f"cost {money(figures.cost)}, cost of pass {money(figures.cost_of_pass)}, "
+        f"{figures.tokens.total:,} tokens.\n"
+    )

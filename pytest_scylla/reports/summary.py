@@ -1,0 +1,247 @@
+"""What a results directory says, level by level."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..evaluation import Cell, best_cell, counted_result
+from ..results import AgentResult, RunFailure, RunResult, TokenStats
+from ..statistics import cost_of_pass, deviation, mean, median, total, wilson
+from ..store import RunDir, read_json, read_model
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run: its verdict, or why it has none."""
+
+    number: int
+    path: Path
+    result: RunResult | None
+    failure: RunFailure | None
+    attempts: int
+    """Executions in all; more than one marks a second chance."""
+    cost_usd: float | None
+    """USD of the execution that counts; also known for some runs without a verdict."""
+
+    @property
+    def name(self) -> str:
+        """`run_NN`."""
+        return f"run_{self.number:02d}"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures over some runs; what has no verdict is counted as an error and in no mean."""
+
+    runs: tuple[RunSummary, ...]
+
+    @cached_property
+    def results(self) -> list[RunResult]:
+        """The verdicts."""
+        return [run.result for run in self.runs if run.result is not None]
+
+    @property
+    def judged(self) -> int:
+        """Runs with a verdict."""
+        return len(self.results)
+
+    @property
+    def passed(self) -> int:
+        """Runs that passed."""
+        return sum(result.judge_passed for result in self.results)
+
+    @property
+    def failed(self) -> int:
+        """Runs that the judges turned down."""
+        return self.judged - self.passed
+
+    @property
+    def errors(self) -> int:
+        """Runs without a verdict."""
+        return len(self.runs) - self.judged
+
+    @property
+    def pass_rate(self) -> float | None:
+        """Passed of judged."""
+        return self.passed / self.judged if self.judged else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the pass rate."""
+        return wilson(self.passed, self.judged)
+
+    @property
+    def scores(self) -> list[float]:
+        """Scores of the judged runs."""
+        return [result.judge_score for result in self.results]
+
+    @property
+    def mean_score(self) -> float | None:
+        """Mean score."""
+        return mean(self.scores)
+
+    @property
+    def median_score(self) -> float | None:
+        """Median score."""
+        return median(self.scores)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the scores."""
+        return deviation(self.scores)
+
+    @property
+    def consistency(self) -> float | None:
+        """1 - standard deviation / mean of the scores, not below 0."""
+        average = self.mean_score
+        if average is None or self.deviation is None:
+            return None
+        return max(0.0, 1 - self.deviation / average) if average else 0.0
+
+    @cached_property
+    def cost(self) -> float | None:
+        """USD of all these runs, with those that have no verdict as far as it is known."""
+        judged = [result.cost_usd for result in self.results]
+        others = [run.cost_usd or 0.0 for run in self.runs if run.result is None]
+        return total([*judged, *others])
+
+    @property
+    def cost_of_pass(self) -> float | None:
+        """USD for each run that passed."""
+        return cost_of_pass(self.cost, self.passed)
+
+    @cached_property
+    def tokens(self) -> TokenStats:
+        """Tokens of the judged runs."""
+        return sum((result.token_stats for result in self.results), TokenStats())
+
+    @property
+    def duration(self) -> float:
+        """Seconds of agents and judges, added up."""
+        return sum(result.duration_seconds for result in self.results)
+
+    @property
+    def grades(self) -> dict[str, int]:
+        """Grade -> how many runs."""
+        return dict(Counter(result.judge_grade for result in self.results))
+
+
+@dataclass(frozen=True)
+class SubtestSummary:
+    """The runs of a subtest."""
+
+    id: str
+    path: Path
+    figures: Figures
+
+    @property
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Its runs, by number."""
+        return self.figures.runs
+
+
+@dataclass(frozen=True)
+class TierSummary:
+    """The subtests of a tier, and the best of them."""
+
+    id: str
+    name: str
+    path: Path
+    subtests: tuple[SubtestSummary, ...]
+    best: SubtestSummary | None
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Over all runs of the tier."""
+        return Figures(tuple(run for subtest in self.subtests for run in subtest.runs))
+
+
+@dataclass(frozen=True)
+class ExperimentSummary:
+    """An experiment: its tiers, and the one whose best set-up passes at the least cost."""
+
+    id: str
+    path: Path
+    tiers: tuple[TierSummary, ...]
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Over all runs of the experiment."""
+        return Figures(tuple(run for tier in self.tiers for run in tier.figures.runs))
+
+    @cached_property
+    def best(self) -> TierSummary | None:
+        """The tier whose best subtest has the lowest cost of pass; then the higher score, then
+        the earlier tier. Without any known cost: the highest score."""
+        with_best = [tier for tier in self.tiers if tier.best is not None]
+        return min(with_best, key=_rank, default=None)
+
+    @property
+    def frontier(self) -> float | None:
+        """USD: the lowest cost of pass of the tiers' best subtests."""
+        found = [t.best.figures.cost_of_pass for t in self.tiers if t.best is not None]
+        return min((cost for cost in found if cost is not None), default=None)
+
+
+def _rank(tier: TierSummary) -> tuple[float, float]:
+    assert tier.best is not None
+    cost = tier.best.figures.cost_of_pass
+    score = tier.best.figures.median_score or 0.0
+    return (float("inf") if cost is None else cost, -score)
+
+
+def summarise(results: Path) -> ExperimentSummary:
+    """Read a results directory."""
+    config = read_json(results / "config" / "experiment.json") or {}
+    tiers = config.get("tiers_to_run") or [n for n in sorted(os.listdir(results)) if n[:1] == "T"]
+    return ExperimentSummary(
+        id=str(config.get("experiment_id", results.name)),
+        path=results,
+        tiers=tuple(_tier(results / tier) for tier in tiers if (results / tier).is_dir()),
+    )
+
+
+def _tier(path: Path) -> TierSummary:
+    subtests = tuple(
+        SubtestSummary(name, path / name, Figures(tuple(_runs(path / name))))
+        for name in _folders(path)
+    )
+    cells = {s.id: Cell(path.name, s.id, tuple(s.figures.results)) for s in subtests}
+    best = best_cell(cells.values())
+    return TierSummary(
+        id=path.name,
+        name=path.name,
+        path=path,
+        subtests=tuple(s for s in subtests if s.runs),
+        best=next((s for s in subtests if best and s.id == best.subtest), None),
+    )
+
+
+def _folders(path: Path) -> list[str]:
+    with os.scandir(path) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+
+def _runs(path: Path) -> list[RunSummary]:
+    names = [n for n in _folders(path) if n.startswith("run_") and n[4:].isdigit()]
+    return [summarise_run(path / name) for name in names]
+
+
+def summarise_run(path: Path) -> RunSummary:
+    """Read a run directory."""
+    run = RunDir(path)
+    attempts = run.attempt_numbers()
+    result = counted_result(run)
+    agent = None if result else read_model(run.agent_result, AgentResult)
+    return RunSummary(
+        number=int(path.name[4:]),
+        path=path,
+        result=result,
+        failure=None if result else read_model(run.error, RunFailure),
+        attempts=len(attempts) + 1,
+        cost_usd=result.cost_usd if result else (agent.cost_usd if agent else None),
+    )

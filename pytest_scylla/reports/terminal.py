@@ -1,0 +1,36 @@
+"""The closing table in the terminal."""
+
+from __future__ import annotations
+
+from .markdown_report import HEAD, NONE, row
+from .summary import ExperimentSummary
+
+LONGEST = 12
+"""Tiers that get a line of their own."""
+
+
+def rows(experiment: ExperimentSummary) -> list[list[str]]:
+    """Head, one row for each tier, and their sum."""
+    found = [["tier", *HEAD, "best subtest"]]
+    for tier in experiment.tiers[:LONGEST]:
+        found.append([tier.id, *row(tier.figures), tier.best.id if tier.best else NONE])
+    return [*found, ["all", *row(experiment.figures), _best(experiment)]]
+
+
+def closing_table(experiment: ExperimentSummary) -> list[str]:
+    """The lines of the table, in columns."""
+    table = rows(experiment)
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    return [_line(line, widths) for line in table]
+
+
+def _best(experiment: ExperimentSummary) -> str:
+    best = experiment.best
+    return f"{best.id}/{best.best.id}" if best and best.best else NONE
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    """Words to the left, figures to the right."""
+    first, *figures, last = cells
+    middle = [cell.rjust(width) for cell, width in zip(figures, widths[1:-1], strict=True)]
+    return "  ".join([first.ljust(widths[0]), *middle, last]).rstrip()

@@ -1,0 +1,211 @@
+"""What is recorded of a run, as frozen records: the fields of the files in the results tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Number = float | Literal["N/A"]
+
+
+class Record(BaseModel):
+    """A record of the results tree; keys that a later version added are let through."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+
+class TokenStats(Record):
+    """Tokens of one or more model calls."""
+
+    input_tokens: int = 0
+    """Fresh input, read from neither cache."""
+    output_tokens: int = 0
+    cache_creation_tokens: int = 0
+    cache_read_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        """All four kinds together."""
+        return self.tokens_input + self.output_tokens + self.cache_creation_tokens
+
+    @property
+    def tokens_input(self) -> int:
+        """Input as published: fresh plus read from the cache."""
+        return self.input_tokens + self.cache_read_tokens
+
+    def __add__(self, other: TokenStats) -> TokenStats:
+        return TokenStats(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cache_creation_tokens=self.cache_creation_tokens + other.cache_creation_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+        )
+
+
+def token_stats(usage: Mapping[str, Any]) -> TokenStats:
+    """Tokens from a usage object, with the long names of the API or the short ones of ours."""
+
+    def count(*names: str) -> int:
+        return next((int(usage[name]) for name in names if usage.get(name) is not None), 0)
+
+    return TokenStats(
+        input_tokens=count("input_tokens"),
+        output_tokens=count("output_tokens"),
+        cache_creation_tokens=count("cache_creation_input_tokens", "cache_creation_tokens"),
+        cache_read_tokens=count("cache_read_input_tokens", "cache_read_tokens"),
+    )
+
+
+Inputs = dict[str, str]
+"""What a stage was made from: name of the input -> digest."""
+
+
+class AgentResult(Record):
+    """agent/result.json: what an agent did, once it ended by itself or by a limit."""
+
+    exit_code: int
+    """The program's exit status; negative: the signal that ended it."""
+    stdout: str
+    stderr: str
+    token_stats: TokenStats
+    cost_usd: float | None
+    """USD; None where the agent says nothing of its cost."""
+    api_calls: int
+    """Turns, as the agent counts them; 0 where it does not say."""
+    timed_out: bool = False
+    """It reached a limit of time or turns, and is judged on what it left."""
+    stop_reason: str = "completed"
+    model: str | None = None
+    duration_seconds: float = 0.0
+    tampering: tuple[str, ...] = ()
+    """Files that appeared outside the workspace while the agent worked; set aside, not read."""
+    base_commit: str = ""
+    """The commit that the agent started from (the task's files and the tier's)."""
+    inputs: Inputs = Field(default_factory=dict)
+
+
+class StepResult(Record):
+    """One step of the pipeline."""
+
+    name: str
+    status: Literal["passed", "failed", "not_applicable"]
+    exit_code: int
+    output: str
+    duration_seconds: float
+
+
+class PipelineResult(Record):
+    """pipeline.json: the pipeline's steps after the agent (or before it: the baseline)."""
+
+    steps: tuple[StepResult, ...]
+    inputs: Inputs = Field(default_factory=dict)
+
+
+class ItemScore(Record):
+    """What one rubric item got."""
+
+    achieved: Number
+    max: Number
+    reason: str = ""
+
+
+class CategoryScore(Record):
+    """What one rubric category got; N/A items are left out of all sums."""
+
+    achieved: float
+    max: float
+    score: Number
+    """achieved / max, 0 to 1; "N/A" where every item is."""
+    items: dict[str, ItemScore]
+    na_items: tuple[str, ...] = ()
+
+
+class Judgment(Record):
+    """judge/judge_NN/judgment.json: one judge slot."""
+
+    score: float | None
+    """0 to 1, computed from the items; None where the judgment is not valid."""
+    passed: bool | None
+    grade: str | None
+    reasoning: str
+    is_valid: bool = True
+    criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
+    model: str = ""
+    error: str | None = None
+    """Why the judgment is not valid."""
+    fallback: bool = False
+    fallback_reason: str | None = None
+    token_stats: TokenStats = TokenStats()
+    cost_usd: float | None = 0.0
+    duration_seconds: float = 0.0
+    inputs: Inputs = Field(default_factory=dict)
+
+
+class JudgeVote(Record):
+    """A judge slot as run_result.json shows it."""
+
+    model: str
+    score: float | None
+    passed: bool | None
+    grade: str | None
+    reasoning: str
+    judge_number: int
+    is_valid: bool = True
+    criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
+
+
+class RunResult(Record):
+    """run_result.json: written last; its presence means that the run has a verdict."""
+
+    run_number: int
+    exit_code: int
+    token_stats: TokenStats
+    tokens_input: int
+    tokens_output: int
+    cost_usd: float | None
+    duration_seconds: float
+    agent_duration_seconds: float
+    judge_duration_seconds: float
+    judge_score: float
+    judge_passed: bool
+    judge_grade: str
+    judge_reasoning: str
+    judges: tuple[JudgeVote, ...]
+    workspace_path: str
+    logs_path: str
+    command_log_path: str
+    criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
+    timed_out: bool = False
+    pass_threshold: float | None = None
+    tampering: tuple[str, ...] = ()
+    inputs: dict[str, Inputs] = Field(default_factory=dict)
+    """Of every stage that the verdict rests on."""
+
+
+class RunFailure(Record):
+    """error.json: why a run has no verdict."""
+
+    kind: str
+    message: str
+    stage: str
+    at: str
+
+
+class ConfigManifest(Record):
+    """config_manifest.json: what a subtest puts into its workspaces."""
+
+    tier_id: str
+    subtest_id: str
+    fixture_config_path: str
+    resources: dict[str, Any]
+    composed_at: str
+    claude_md_hash: str | None
+    inherited_from: dict[str, str] | None
+    """Tier -> the subtest whose resources were taken."""
+    system_prompt_mode: str = "custom"
+    agent_teams: bool = False
+    files: dict[str, str] = Field(default_factory=dict)
+    """Path in the workspace -> digest of the content."""
+    digest: str = ""

@@ -1,0 +1,291 @@
+"""What a session decides once, in the process that the user started, and hands to all workers."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .agents import Agent
+    from .evaluation import Evaluation
+    from .experiment import Experiment
+    from .judges import Judge
+    from .tiers import Library
+
+EXPERIMENT_FILE = "experiment.yaml"
+_KEYS = (b"id:", b"task:", b"tiers:", b"agent:", b"judges:")
+
+
+@dataclass(frozen=True)
+class Session:
+    """Decisions that every worker must share."""
+
+    results: str
+    """The results root: where results directories lie."""
+    stamp: str
+    """Names the results directories that this session makes."""
+    started_at: float
+    """Seconds since the epoch."""
+    fresh: bool
+    """Every experiment gets a new results directory."""
+    named: bool
+    """Experiments were asked for (on the command line, or by --lf): paid runs may start."""
+    again: frozenset[str]
+    """Node ids that --lf or --ff selects: a verdict "failed" is not kept."""
+    outer_timeout: float | None = None
+    """Seconds: the limit that pytest-timeout sets for a test."""
+    _ids: dict[str, Path] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As one string, for a worker."""
+        values = asdict(self)
+        del values["_ids"]
+        return json.dumps({**values, "again": sorted(self.again)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Session:
+        """What `to_json` made."""
+        values = json.loads(text)
+        return cls(**{**values, "again": frozenset(values["again"])})
+
+    def directory(self, experiment: Experiment) -> Path:
+        """The results directory of an experiment: the newest one, or a new one's name.
+
+        Raises InputError where another experiment of this session has the same id.
+        """
+        other = self._ids.setdefault(experiment.id, experiment.path)
+        if other != experiment.path:
+            raise InputError(
+                experiment.path,
+                "id",
+                f"{experiment.id!r} is also the id of {other}",
+                "give each experiment an id of its own",
+            )
+        new = Path(self.results, f"{self.stamp}-{experiment.id}")
+        if self.fresh or new.is_dir():
+            return new
+        return newest_results(Path(self.results), experiment) or new
+
+
+def newest_results(root: Path, experiment: Experiment) -> Path | None:
+    """The newest results directory of an experiment, or None."""
+    found = sorted(root.glob(f"*-{experiment.id}"), reverse=True)
+    return next((place for place in found if _belongs(place, root, experiment)), None)
+
+
+def _belongs(place: Path, root: Path, experiment: Experiment) -> bool:
+    """A results directory names its experiment; one from elsewhere goes by its id alone."""
+    if not place.name[:4].isdigit() or len(place.name) != len(experiment.id) + 20:
+        return False
+    try:
+        config = json.loads((place / "config" / "experiment.json").read_bytes())
+        file = config.get("experiment_file")
+    except (OSError, ValueError, AttributeError):
+        return True
+    return file is None or file == experiment_file(root, experiment)
+
+
+def experiment_file(root: Path, experiment: Experiment) -> str:
+    """How a results directory names its experiment: the path from the results root."""
+    return os.path.relpath(experiment.path, root)
+
+
+def open_session(config: pytest.Config, again: Iterable[str]) -> Session:
+    """The session's decisions, made in the process that the user started."""
+    now = datetime.now(UTC)
+    again = frozenset(again)
+    return Session(
+        results=str(results_root(config)),
+        stamp=now.strftime("%Y-%m-%dT%H-%M-%S"),
+        started_at=time.time(),
+        fresh=config.getoption("scylla_fresh"),
+        named=config.args_source == pytest.Config.ArgsSource.ARGS or bool(again),
+        again=again,
+        outer_timeout=_outer_timeout(config),
+    )
+
+
+def _outer_timeout(config: pytest.Config) -> float | None:
+    """What pytest-timeout was told, where it is installed."""
+    if not config.pluginmanager.hasplugin("timeout"):
+        return None
+    value = config.getoption("timeout", None) or config.getini("timeout")
+    return float(value) if value else None
+
+
+def results_root(config: pytest.Config) -> Path:
+    """Where results lie, as an absolute path."""
+    root = config.getoption("scylla_results") or config.getini("scylla_results")
+    return Path(config.rootpath, root)
+
+
+def looks_like_experiment(path: Path) -> bool:
+    """Whether a file named experiment.yaml is ours: other tools use that name too."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return False
+    return sum(any(line.startswith(key) for line in lines) for key in _KEYS) >= 2
+
+
+def discover(config: pytest.Config, ignored: Sequence[Path]) -> list[Path]:
+    """The experiments below the session's arguments, as pytest will find them.
+
+    The process that starts xdist workers collects nothing, and must know before they do.
+    """
+    patterns = config.getini("norecursedirs")
+    found: dict[Path, None] = {}
+    for argument in config.args:
+        path = Path(config.invocation_params.dir, argument.split("::")[0])
+        if path.is_file():
+            if path.name == EXPERIMENT_FILE:
+                found[path.resolve()] = None
+        else:
+            found.update(dict.fromkeys(_below(path, patterns, ignored)))
+    return list(found)
+
+
+def _below(root: Path, patterns: Sequence[str], ignored: Sequence[Path]) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+            and Path(folder, name) not in ignored
+            and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
+            and not is_data(Path(folder, name))
+        )
+        if EXPERIMENT_FILE in names:
+            path = Path(folder, EXPERIMENT_FILE)
+            if looks_like_experiment(path):
+                yield path.resolve()
+
+
+def is_data(folder: Path) -> bool:
+    """A task directory or tier library of an experiment: what lies in it is no test."""
+    if (folder / "tiers.yaml").is_file() and (folder / "subtests").is_dir():
+        return True
+    if not (folder / "test.yaml").is_file():
+        return False
+    above = list(folder.parents)[:3]
+    return (folder / "prompt.md").is_file() or any((p / EXPERIMENT_FILE).is_file() for p in above)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An experiment, read and checked."""
+
+    experiment: Experiment
+    library: Library
+    agent: Agent
+    judges: tuple[Judge, ...]
+
+    def evaluation(self, session: Session) -> Evaluation:
+        """The experiment in a session."""
+        from .evaluation import Evaluation
+
+        return Evaluation(
+            experiment=self.experiment,
+            library=self.library,
+            agent=self.agent,
+            judges=self.judges,
+            results=session.directory(self.experiment),
+            started_at=session.started_at,
+            outer_timeout=session.outer_timeout,
+        )
+
+
+def load(path: Path, hooks: Any, libraries: dict[Path, Library]) -> Loaded:
+    """Read an experiment with its task and library, and make its agent and judges.
+
+    `hooks` is the hook relay that answers for the experiment's folder; `libraries` keeps the
+    tier libraries that were read before.
+    Raises InputError with file, key and next step.
+    """
+    from .experiment import load_experiment
+    from .tiers import load_library
+
+    experiment = load_experiment(path)
+    library = libraries.get(experiment.library) or load_library(experiment.library)
+    libraries[experiment.library] = library
+    _check_selection(experiment, library)
+    settings = experiment.settings
+    agents = _merged(hooks.pytest_scylla_agents())
+    judges = _merged(hooks.pytest_scylla_judges())
+    return Loaded(
+        experiment=experiment,
+        library=library,
+        agent=_make(path, "agent", settings.agent, agents),
+        judges=tuple(
+            _make(path, f"judges.{number}", judge, judges)
+            for number, judge in enumerate(settings.judges)
+        ),
+    )
+
+
+def _merged(mappings: Sequence[Any]) -> dict[str, Any]:
+    """One mapping; what a nearer plugin says comes first in pytest's order, and wins."""
+    merged: dict[str, Any] = {}
+    for mapping in reversed(mappings):
+        merged.update(mapping)
+    return merged
+
+
+def _make(path: Path, key: str, config: Any, adapters: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    from .yamlfile import input_error
+
+    adapter = adapters.get(config.adapter)
+    if adapter is None:
+        known = ", ".join(sorted(adapters))
+        raise InputError(
+            path, f"{key}.adapter", f"there is no adapter {config.adapter!r}", f"use one of {known}"
+        )
+    try:
+        return adapter(**config.options)
+    except ValidationError as error:
+        raise input_error(path, adapter, error, key) from None
+
+
+def _check_selection(experiment: Experiment, library: Library) -> None:
+    unknown = [t for t in experiment.settings.select or () if t not in library.tiers]
+    if unknown:
+        raise InputError(
+            experiment.path,
+            "select",
+            f"the library has no tier {', '.join(unknown)}",
+            f"use some of {', '.join(library.tiers)}",
+        )
+    from .evaluation import selected_tiers
+
+    tiers = selected_tiers(experiment, library)
+    if not any(library.tiers[tier].subtests for tier in tiers):
+        raise InputError(
+            experiment.path, "select", "no selected tier has a subtest", "select other tiers"
+        )
+
+
+def is_ignored(path: Path, config: pytest.Config) -> bool:
+    """Whether a directory holds no tests: results, task directories and tier libraries.
+
+    A place that an argument names is never ignored.
+    """
+    if not path.is_dir():
+        return False
+    if path != results_root(config) and not is_data(path):
+        return False
+    start = config.invocation_params.dir
+    named = [Path(start, argument.split("::")[0]).resolve() for argument in config.args]
+    return not any(place == path or path in place.parents for place in named)

@@ -1,0 +1,184 @@
+"""The results tree: where things lie, and how they are written so that a kill loses nothing.
+
+One directory, one writer. A file appears whole or not at all: it is written under a temporary
+name and moved into place. What was paid for is also synced to disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+TEMPORARY = ".writing-"
+"""Prefix of half-written files; a crash may leave some, and they mean nothing."""
+
+
+def now() -> str:
+    """The current time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat()
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write `data` to `path` atomically; with `sync`, also flush it to the disk."""
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        with _created(temporary) as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _created(path: Path) -> BinaryIO:
+    """A new file, and its directory where there is none yet."""
+    try:
+        return open(path, "wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "wb")
+
+
+def write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Write `text` (UTF-8) to `path` atomically; with `sync`, also flush it to the disk."""
+    write_bytes(path, text.encode("utf-8", "replace"), sync=sync)
+
+
+def write_json(path: Path, value: Mapping[str, Any] | BaseModel, *, sync: bool = False) -> None:
+    """Write a JSON object atomically (strict JSON: NaN and Infinity are refused)."""
+    data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n", sync=sync)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`, or None where there is no such file or no whole object in it."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_model(path: Path, model: type[Model]) -> Model | None:
+    """The record in `path`; None where it is missing, broken or lacks a field."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of `value` (bytes, text, or anything JSON can say), hexadecimal, 16 digits."""
+    if isinstance(value, str):
+        value = value.encode()
+    if not isinstance(value, bytes):
+        value = json.dumps(value, sort_keys=True, default=str).encode()
+    return hashlib.sha256(value).hexdigest()[:16]
+
+
+def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
+    """Digest of all names, modes and contents below a directory, without `ignored` names."""
+    entries = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in ignored)
+        for name in sorted(names):
+            path = Path(folder, name)
+            content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+            executable = bool(path.lstat().st_mode & 0o100)
+            entries.append((str(path.relative_to(root)), executable, digest(content)))
+    return digest(entries)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a directory tree, also where an agent took away its own write permission."""
+
+    def force(function: Any, failed: str, _error: Any) -> None:
+        os.chmod(os.path.dirname(failed), 0o700)
+        if not os.path.islink(failed):
+            os.chmod(failed, 0o700)
+        function(failed)
+
+    if path.exists():
+        shutil.rmtree(path, onerror=force)
+
+
+class RunDir:
+    """The directory of one run: `results/<experiment>/<tier>/<subtest>/run_NN/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.agent = path / "agent"
+        self.judge = path / "judge"
+        self.attempts = path / "attempts"
+        self.run_result = path / "run_result.json"
+        self.pipeline = path / "pipeline.json"
+        self.error = path / "error.json"
+        self.agent_result = self.agent / "result.json"
+        self.agent_output = self.agent / "output.txt"
+        self.patch = self.agent / "changes.patch"
+        self.started = self.agent / "started.json"
+        """There while an agent works; found later, it says that the agent was cut off."""
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def judge_slot(self, number: int) -> Path:
+        """The directory of judge slot `number` (counted from 1)."""
+        return self.judge / f"judge_{number:02d}"
+
+    def attempt_numbers(self) -> list[int]:
+        """Numbers of the earlier executions that are kept, oldest first."""
+        try:
+            names = os.listdir(self.attempts)
+        except OSError:
+            return []
+        return sorted(int(n[8:]) for n in names if n.startswith("attempt_") and n[8:].isdigit())
+
+    def set_aside(self) -> Path | None:
+        """Move what an earlier execution left to `attempts/attempt_NN/`, whole.
+
+        Returns the new place, or None where there was nothing to keep.
+        """
+        try:
+            entries = [n for n in os.listdir(self.path) if n not in KEPT_IN_PLACE]
+        except FileNotFoundError:
+            return None
+        entries = [n for n in entries if not n.startswith(TEMPORARY)]
+        if not entries:
+            return None
+        place = self.attempts / f"attempt_{max(self.attempt_numbers(), default=0) + 1:02d}"
+        place.mkdir(parents=True)
+        for name in entries:
+            os.replace(self.path / name, place / name)
+        return place
+
+
+KEPT_IN_PLACE = frozenset({"attempts"})
+
+
+def clean_temporary(root: Path) -> None:
+    """Remove half-written files directly in `root` (left by a process that was killed)."""
+    with contextlib.suppress(OSError):
+        for entry in _scan(root):
+            if entry.name.startswith(TEMPORARY):
+                os.unlink(entry.path)
+
+
+def _scan(root: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(root) as entries:
+        yield from entries

@@ -1,0 +1,459 @@
+"""The tier library: which set-ups of an agent are compared, and what each puts into a workspace.
+
+A subtest names *resources* (blocks of CLAUDE.md, skills, agents, tools, MCP servers). Composed,
+they become a `Setup`: the files of the workspace and a digest of them all. A tier owns the
+agent's set-up completely: what the task's repository brings along in those places is removed,
+so that an "empty" subtest is empty.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from .errors import InputError
+from .experiment import NAME
+from .store import digest
+from .yamlfile import Shared, parse, read_mapping, unknown_keys
+
+OWNED = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", ".claude", ".mcp.json")
+"""Places in a workspace that belong to the tier alone."""
+
+TEAMS = {"CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS": "1"}
+
+
+class _Blocks(Shared):
+    blocks: tuple[str, ...] = ()
+
+
+class _Skills(Shared):
+    categories: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+class _Agents(Shared):
+    levels: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+class _Tools(Shared):
+    enabled: tuple[str, ...] | Literal["all"] = "all"
+
+
+class McpServer(Shared):
+    """An MCP server, by name (defined in the library's `mcp/<name>.json`) or in full."""
+
+    name: str
+    source: str | None = None
+    config_path: str | None = None
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    url: str | None = None
+
+
+class Resources(Shared):
+    """What a subtest gives to the agent."""
+
+    claude_md: _Blocks | None = None
+    skills: _Skills | None = None
+    agents: _Agents | None = None
+    tools: _Tools | None = None
+    mcp_servers: tuple[McpServer, ...] = ()
+
+    @field_validator("mcp_servers", mode="before")
+    @classmethod
+    def _names_alone(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [{"name": one} if isinstance(one, str) else one for one in value]
+        return value
+
+
+class _SubtestFile(Resources):
+    name: str = ""
+    description: str = ""
+    extends_previous: bool = False
+    system_prompt_mode: Literal["none", "default", "custom"] = "custom"
+    inherit_best_from: tuple[str, ...] = ()
+    agent_teams: bool = False
+    frontier: bool = False
+    resources: Resources = Resources()
+
+
+class _TierEntry(Shared):
+    name: str = ""
+    description: str = ""
+    tools_enabled: bool | None = None
+    delegation_enabled: bool | None = None
+
+
+class _TiersFile(Shared):
+    tiers: dict[str, _TierEntry]
+
+
+class Subtest(Shared):
+    """One set-up of a tier, as its file describes it."""
+
+    tier: str
+    id: str = Field(pattern=NAME)
+    path: Path
+    name: str
+    description: str
+    frontier: bool
+    inherit_best_from: tuple[str, ...]
+    system_prompt_mode: Literal["none", "default", "custom"]
+    agent_teams: bool
+    resources: Resources
+
+
+class Tier(Shared):
+    """A tier with its subtests, in the order of their file names."""
+
+    id: str = Field(pattern=NAME)
+    name: str
+    description: str
+    subtests: tuple[Subtest, ...]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A tier library, read once; the contents of its parts are read when they are composed."""
+
+    path: Path
+    tiers: dict[str, Tier]
+    warnings: tuple[str, ...]
+    _contents: dict[Path, bytes] = field(default_factory=dict)
+
+    def content(self, path: Path) -> bytes:
+        """The bytes of one of the library's files, read once."""
+        if path not in self._contents:
+            self._contents[path] = path.read_bytes()
+        return self._contents[path]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A composed subtest: what is put into the workspace before the agent starts."""
+
+    resources: Resources
+    system_prompt_mode: str
+    agent_teams: bool
+    files: Mapping[str, tuple[bytes, bool]]
+    """Path in the workspace -> content, and whether it is executable."""
+    missing: tuple[str, ...]
+    """Resources that the library lacks; a run with any is an ERROR, never a poorer tier."""
+    inherited_from: Mapping[str, str] | None
+    digest: str
+
+    @property
+    def tools(self) -> tuple[str, ...] | None:
+        """Names of the tools that the agent may use; None = all that it has."""
+        enabled = self.resources.tools.enabled if self.resources.tools else "all"
+        return None if enabled == "all" else enabled
+
+
+def load_library(path: Path) -> Library:
+    """Read tiers.yaml and all subtests of a tier library.
+
+    Raises InputError with file, key and next step.
+    """
+    file = path / "tiers.yaml"
+    raw = read_mapping(file)
+    entries = parse(file, _TiersFile, raw).tiers
+    warnings = [f"{file}: {key}: unknown key, ignored" for key in unknown_keys(_TiersFile, raw)]
+    tiers = {}
+    for id, entry in entries.items():
+        subtests, found = _read_subtests(path, id)
+        warnings += found
+        tiers[id] = parse(
+            file,
+            Tier,
+            {
+                "id": id,
+                "name": entry.name or id,
+                "description": entry.description,
+                "subtests": subtests,
+            },
+            f"tiers.{id}",
+        )
+    library = Library(path, tiers, tuple(warnings))
+    _check_parents(library)
+    return library
+
+
+def _read_subtests(library: Path, tier: str) -> tuple[list[Subtest], list[str]]:
+    folder = library / "subtests" / tier.lower()
+    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    warnings, subtests = [], []
+    for path in files:
+        raw = read_mapping(path)
+        file = parse(path, _SubtestFile, raw)
+        warnings += [f"{path}: {k}: unknown key, ignored" for k in unknown_keys(_SubtestFile, raw)]
+        values = file.model_dump(exclude={"resources", "extends_previous", *Resources.model_fields})
+        values |= {"tier": tier, "id": path.stem, "path": path, "name": file.name or path.stem}
+        subtests.append(parse(path, Subtest, values | {"resources": _effective(file)}))
+    return subtests, warnings
+
+
+def _effective(file: _SubtestFile) -> Resources:
+    """The resources of a subtest file: those under `resources` and those at its root."""
+    root = Resources.model_validate(file.model_dump(include=set(Resources.model_fields)))
+    return merge(file.resources, root)
+
+
+def _check_parents(library: Library) -> None:
+    order = {tier: place for place, tier in enumerate(library.tiers)}
+    for tier in library.tiers.values():
+        for subtest in tier.subtests:
+            for parent in subtest.inherit_best_from:
+                if parent not in order:
+                    problem = f"there is no tier {parent!r}"
+                elif order[parent] >= order[tier.id]:
+                    problem = f"{tier.id} cannot inherit from {parent}, which does not come before"
+                else:
+                    continue
+                step = f"name tiers before {tier.id}: {', '.join(library.tiers)}"
+                raise InputError(subtest.path, "inherit_best_from", problem, step)
+
+
+def merge(first: Resources, second: Resources) -> Resources:
+    """Both resources together: claude_md replaced, skills and agents united, tools `all` wins
+    else united, MCP servers united by name (the first definition stays)."""
+    names = {server.name for server in first.mcp_servers}
+    return Resources(
+        claude_md=second.claude_md or first.claude_md,
+        skills=_unite_skills(first.skills, second.skills),
+        agents=_unite_agents(first.agents, second.agents),
+        tools=_unite_tools(first.tools, second.tools),
+        mcp_servers=first.mcp_servers
+        + tuple(server for server in second.mcp_servers if server.name not in names),
+    )
+
+
+def _unite_skills(first: _Skills | None, second: _Skills | None) -> _Skills | None:
+    if first is None or second is None:
+        return first or second
+    return _Skills(
+        categories=_union(first.categories, second.categories),
+        names=_union(first.names, second.names),
+    )
+
+
+def _unite_agents(first: _Agents | None, second: _Agents | None) -> _Agents | None:
+    if first is None or second is None:
+        return first or second
+    return _Agents(
+        levels=tuple(sorted({*first.levels, *second.levels})),
+        names=_union(first.names, second.names),
+    )
+
+
+def _unite_tools(first: _Tools | None, second: _Tools | None) -> _Tools | None:
+    if first is None or second is None:
+        return first or second
+    if first.enabled == "all" or second.enabled == "all":
+        return _Tools(enabled="all")
+    return _Tools(enabled=_union(first.enabled, second.enabled))
+
+
+def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*first, *second]))
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The best subtest of a tier, and the resources that its manifest recorded."""
+
+    tier: str
+    subtest: str
+    resources: Resources
+
+
+def inherit(subtest: Subtest, parents: Iterable[Parent]) -> Resources:
+    """A subtest's resources on top of its parents', merged in the order of the tiers."""
+    merged = Resources()
+    for parent in sorted(parents, key=lambda p: p.tier):
+        merged = merge(merged, parent.resources)
+    return merge(merged, subtest.resources)
+
+
+def compose(library: Library, subtest: Subtest, parents: Iterable[Parent] = ()) -> Setup:
+    """The files that `subtest` puts into a workspace.
+
+    What the library lacks is named in `Setup.missing`.
+    """
+    parents = tuple(parents)
+    resources = inherit(subtest, parents)
+    parts = _Parts(library)
+    parts.claude_md(resources)
+    parts.skills(resources)
+    parts.agents(resources)
+    parts.mcp(resources)
+    parts.settings(resources, subtest.agent_teams)
+    identity = {path: (digest(data), mode) for path, (data, mode) in sorted(parts.files.items())}
+    mode = subtest.system_prompt_mode
+    if mode == "custom" and "CLAUDE.md" not in parts.files:
+        mode = "default"
+    return Setup(
+        resources=resources,
+        system_prompt_mode=mode,
+        agent_teams=subtest.agent_teams,
+        files={path: (_filled(data, library), mode) for path, (data, mode) in parts.files.items()}
+        if parts.placeholders
+        else parts.files,
+        missing=tuple(dict.fromkeys(parts.missing)),
+        inherited_from={p.tier: p.subtest for p in parents} or None,
+        digest=digest([identity, mode]),
+    )
+
+
+def _filled(data: bytes, library: Library) -> bytes:
+    values = {"{library}": str(library.path), "{python}": sys.executable}
+    for name, value in values.items():
+        data = data.replace(name.encode(), json.dumps(value)[1:-1].encode())
+    return data
+
+
+class _Parts:
+    """Collects the files of a set-up, and what the library lacks."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.files: dict[str, tuple[bytes, bool]] = {}
+        self.missing: list[str] = []
+        self.placeholders = False
+
+    def claude_md(self, resources: Resources) -> None:
+        texts = []
+        for block in resources.claude_md.blocks if resources.claude_md else ():
+            found = sorted((self.library.path / "blocks").glob(f"{block}*.md"))
+            exact = [p for p in found if p.stem == block or p.stem.startswith(f"{block}-")]
+            if exact:
+                texts.append(self.library.content(exact[0]).strip())
+            else:
+                self.missing.append(f"block {block!r} (blocks/{block}-*.md)")
+        if texts:
+            self.files["CLAUDE.md"] = (b"\n\n".join(texts) + b"\n", False)
+
+    def skills(self, resources: Resources) -> None:
+        root = self.library.path / "skills"
+        wanted = resources.skills or _Skills()
+        for category in wanted.categories:
+            found = _folders(root / category)
+            if not found:
+                self.missing.append(f"skill category {category!r} (skills/{category}/)")
+            for folder in found:
+                self._folder(folder, f".claude/skills/{folder.name}")
+        for name in wanted.names:
+            places = [c / name for c in _folders(root) if (c / name).is_dir()]
+            if not places:
+                self.missing.append(f"skill {name!r} (skills/*/{name}/)")
+            for folder in places[:1]:
+                self._folder(folder, f".claude/skills/{folder.name}")
+
+    def agents(self, resources: Resources) -> None:
+        root = self.library.path / "agents"
+        wanted = resources.agents or _Agents()
+        for level in wanted.levels:
+            found = sorted((root / f"L{level}").glob("*.md"))
+            if not found:
+                self.missing.append(f"agents of level {level} (agents/L{level}/*.md)")
+            for path in found:
+                self._file(path, f".claude/agents/{path.name}")
+        for name in wanted.names:
+            file = name if name.endswith(".md") else f"{name}.md"
+            places = sorted(root.glob(f"*/{file}"))
+            if not places:
+                self.missing.append(f"agent {name!r} (agents/L*/{file})")
+            for path in places[:1]:
+                self._file(path, f".claude/agents/{path.name}")
+
+    def mcp(self, resources: Resources) -> None:
+        servers = {}
+        for server in resources.mcp_servers:
+            definition = self._mcp_definition(server)
+            if definition is None:
+                self.missing.append(
+                    f"MCP server {server.name!r} (mcp/{server.name}.json, or `command`/`url`)"
+                )
+            else:
+                servers[server.name] = definition
+        if servers:
+            text = json.dumps({"mcpServers": servers}, indent=2) + "\n"
+            self.files[".mcp.json"] = (text.encode(), False)
+            self.placeholders = "{library}" in text or "{python}" in text
+
+    def _mcp_definition(self, server: McpServer) -> dict[str, Any] | None:
+        if server.command or server.url:
+            return server.model_dump(
+                include={"command", "args", "env", "url"}, exclude_defaults=True
+            )
+        for name in (server.config_path, f"mcp/{server.name}.json"):
+            if name and (self.library.path / name).is_file():
+                path = self.library.path / name
+                try:
+                    value = json.loads(self.library.content(path))
+                except ValueError as error:
+                    step = "correct the JSON"
+                    raise InputError(path, "", f"not valid JSON: {error}", step) from None
+                return dict(value)
+        return None
+
+    def settings(self, resources: Resources, teams: bool) -> None:
+        settings: dict[str, Any] = {}
+        tools = resources.tools.enabled if resources.tools else "all"
+        if tools != "all":
+            settings["permissions"] = {"allow": list(tools)}
+        if teams:
+            settings["env"] = dict(TEAMS)
+        if settings:
+            text = json.dumps(settings, indent=2) + "\n"
+            self.files[".claude/settings.json"] = (text.encode(), False)
+
+    def _folder(self, folder: Path, place: str) -> None:
+        for root, folders, names in os.walk(folder):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(root, name)
+                self._file(path, f"{place}/{path.relative_to(folder).as_posix()}")
+
+    def _file(self, path: Path, place: str) -> None:
+        executable = bool(path.stat().st_mode & 0o100)
+        self.files.setdefault(place, (self.library.content(path), executable))
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(p for p in path.glob("*") if p.is_dir() and not p.name.startswith("."))
+
+
+def check_setups(library: Library, tiers: Iterable[str]) -> list[str]:
+    """Warnings about subtests: what the library lacks, and set-ups that are the same."""
+    lacking: dict[str, list[str]] = {}
+    same: dict[Any, list[str]] = {}
+    for tier in tiers:
+        for subtest in library.tiers[tier].subtests:
+            setup = compose(library, subtest)
+            name = f"{tier}/{subtest.id}"
+            for part in setup.missing:
+                lacking.setdefault(part, []).append(name)
+            if not setup.missing:
+                same.setdefault((setup.digest, subtest.inherit_best_from), []).append(name)
+    warnings = [
+        f"{library.path}: the library has no {part}, named by {', '.join(names)}; "
+        "those runs will be ERRORs (next: add it, or take it out of the subtests)"
+        for part, names in lacking.items()
+    ]
+    warnings += [
+        f"{library.path}: the effective configuration of {' and '.join(names)} is the same: "
+        "each is paid for and they cannot differ (next: remove or change one)"
+        for names in same.values()
+        if len(names) > 1
+    ]
+    return warnings

@@ -1,0 +1,475 @@
+"""The workspaces that agents work in: made once, private, and diffed from outside.
+
+    .sources/<source>/clone.git          one clone of a source (URL, path or bundle)
+    .sources/<source>/base-<key>.git     only the history of the task's commit
+    .sources/setup-<key>.git             one commit on top: the files of a tier's subtest
+    <run>/workspace.git, <run>/workspace a small repository of the run's own, and its worktree
+
+A run's repository borrows all objects and owns its refs, config, hooks and reflog. No command in
+the workspace shows another run, or anything newer than the task's commit; nothing that an agent
+does to its repository reaches a sibling; and runs need no lock among each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from .errors import RunError
+from .store import digest, digest_tree, remove_tree, write_text
+from .tiers import OWNED, Setup
+
+if TYPE_CHECKING:
+    from .experiment import Source
+
+BRANCH = "main"
+IDENTITY = {"name": "pytest-scylla", "email": "scylla@localhost"}
+IGNORED_IN_DIRECTORIES = ("__pycache__", ".git")
+SNAPSHOT_DATE = "946684800 +0000"
+
+_ISOLATED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+"""The user's own git configuration (hooks, signing, line ends) must not reach a workspace."""
+
+_OUTER = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG_PARAMETERS",
+)
+
+
+def git(
+    arguments: Sequence[str], env: Mapping[str, str] | None = None, stdin: str | None = None
+) -> str:
+    """Run git without the user's configuration and return what it printed, as text.
+
+    Raises RunError (kind `git`) with git's own words.
+    """
+    output = _git(arguments, {**_ISOLATED, **(env or {})}, stdin)
+    return output.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def _git(arguments: Sequence[str], env: Mapping[str, str], stdin: str | None = None) -> bytes:
+    from git import Git
+    from git.exc import GitCommandError, GitCommandNotFound
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_no_outer_repository())
+        istream = None
+        if stdin is not None:
+            istream = stack.enter_context(tempfile.TemporaryFile())
+            istream.write(stdin.encode("utf-8", "surrogateescape"))
+            istream.seek(0)
+        try:
+            output = Git().execute(
+                ["git", *arguments],
+                env=dict(env),
+                istream=istream,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+        except GitCommandNotFound:
+            raise RunError("git", "git was not found\n  next: install git") from None
+        except GitCommandError as error:
+            said = str(error.stderr).strip().removeprefix("stderr:").strip().strip("'")
+            words = " ".join(arguments[:6])
+            raise RunError("git", f"`git {words} …` failed: {said}") from None
+    assert isinstance(output, bytes)
+    return output
+
+
+@contextlib.contextmanager
+def _no_outer_repository() -> Iterator[None]:
+    """Without the variables that git sets for its hooks: pytest may have been started by one."""
+    outer = {name: os.environ.pop(name) for name in _OUTER if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(outer)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A repository that holds the history of a task's commit, and nothing else."""
+
+    repository: Path
+    commit: str
+
+
+class Sources:
+    """The clones and bases of a results root, shared by its experiments and all workers."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / ".sources"
+
+    def base(self, source: Source, directory: Path, pin: str) -> Base:
+        """The base repository of a task's source, made on first use under a lock.
+
+        `directory` is what relative paths start from; `pin` keeps a source without a `hash` at
+        one commit (the results directory's name). Raises RunError (kind `source`).
+        """
+        place = _local(source.repo, directory)
+        if place is not None and place.is_dir() and not _is_repository(place):
+            return self._made(f"files-{directory_digest(place)}", lambda to: _snapshot(place, to))
+        origin = str(place) if place is not None else source.repo
+        wanted = source.hash or source.branch or "HEAD"
+        key = digest([origin, wanted, None if source.hash else pin])
+        folder = self.root / f"clone-{digest(origin)}"
+        return self._made(key, lambda to: self._from_clone(folder, origin, source, to))
+
+    def _made(self, key: str, make: Callable[[Path], None]) -> Base:
+        """The repository `base-<key>.git`; `make` fills it where it is not there yet."""
+        path = self.root / f"base-{key}.git"
+        if not path.is_dir():
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / f"base-{key}.lock"):
+                if not path.is_dir():
+                    _make_aside(path, make)
+        return Base(path, _tip(path))
+
+    def _from_clone(self, folder: Path, origin: str, source: Source, to: Path) -> None:
+        clone = folder / "clone.git"
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / "clone.lock"):
+            commit = _find(clone, source) if clone.is_dir() else None
+            if commit is None or not source.hash:
+                _clone(origin, clone)
+                commit = _find(clone, source)
+        if commit is None:
+            wanted = source.hash or source.branch or "HEAD"
+            raise RunError(
+                "source",
+                f"{origin} has no commit {wanted}\n  next: correct source.hash in test.yaml",
+            )
+        _init(to)
+        git([f"--git-dir={to}", "fetch", "-q", "--no-tags", str(clone),
+             f"{commit}:refs/heads/{BRANCH}"])  # fmt: skip
+
+    def setup(self, base: Base, setup: Setup) -> SetupRepository:
+        """The repository with the tier's files committed on top of `base`, made on first use."""
+        files = digest({path: digest(data) for path, (data, _) in setup.files.items()})
+        key = digest([base.repository.name, base.commit, setup.digest, files])
+        path = self.root / f"setup-{key}.git"
+        if not path.is_dir():
+            with FileLock(self.root / f"setup-{key}.lock"):
+                if not path.is_dir():
+                    _make_aside(path, lambda to: _commit_setup(base, setup, to))
+        return SetupRepository(path, base)
+
+
+@dataclass(frozen=True)
+class SetupRepository:
+    """What the workspaces of a subtest start from; agents never write to it."""
+
+    path: Path
+    base: Base
+
+    @property
+    def commit(self) -> str:
+        """The commit that an agent starts from, and that its patch is taken against."""
+        return _tip(self.path)
+
+
+def _local(repo: str, directory: Path) -> Path | None:
+    """The path that `repo` names, or None where it is a URL."""
+    if "://" in repo or (":" in repo and "/" not in repo.split(":")[0] and "@" in repo):
+        return None
+    return (directory / repo).resolve()
+
+
+def _is_repository(path: Path) -> bool:
+    bare = (path / "HEAD").is_file() and (path / "objects").is_dir()
+    return bare or (path / ".git").exists()
+
+
+def source_digest(source: Source, directory: Path) -> str:
+    """Digest of what a task's source names: its text, or for plain files their contents."""
+    place = _local(source.repo, directory)
+    if place is not None and place.is_dir() and not _is_repository(place):
+        return directory_digest(place)
+    return digest([source.repo, source.hash, source.branch])
+
+
+def directory_digest(path: Path) -> str:
+    """Digest of a plain directory, without what Python or git leave in it."""
+    return digest_tree(path, IGNORED_IN_DIRECTORIES)
+
+
+def _make_aside(path: Path, make: Callable[[Path], None]) -> None:
+    """Let `make` fill a temporary directory and move it into place when it is whole."""
+    aside = path.with_name(f".making-{path.name}")
+    remove_tree(aside)
+    try:
+        make(aside)
+        os.replace(aside, path)
+    finally:
+        remove_tree(aside)
+
+
+def _init(path: Path) -> None:
+    git(["init", "-q", "--bare", "--template=", f"--initial-branch={BRANCH}", str(path)])
+    (path / "objects" / "info").mkdir(exist_ok=True)
+
+
+def _clone(origin: str, clone: Path) -> None:
+    """A mirror of `origin`, with the user's own git configuration (credentials, proxies)."""
+    env = {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        if clone.is_dir():
+            _git([f"--git-dir={clone}", "fetch", "-q", "--prune", "origin"], env)
+        else:
+            _make_aside(clone, lambda to: _mirror(origin, to, env))
+    except RunError as error:
+        raise RunError(
+            "source", f"cannot clone {origin}: {error}\n  next: check source.repo in test.yaml"
+        ) from None
+
+
+def _mirror(origin: str, to: Path, env: Mapping[str, str]) -> None:
+    _git(["clone", "-q", "--mirror", "--template=", origin, str(to)], env)
+    git([f"--git-dir={to}", "config", "uploadpack.allowAnySHA1InWant", "true"])
+
+
+def _find(clone: Path, source: Source) -> str | None:
+    wanted = source.hash or (f"refs/heads/{source.branch}" if source.branch else "HEAD")
+    with suppress(RunError):
+        return git([f"--git-dir={clone}", "rev-parse", "-q", "--verify", f"{wanted}^{{commit}}"])
+    return None
+
+
+def _tip(repository: Path) -> str:
+    return (repository / "refs" / "heads" / BRANCH).read_text().strip()
+
+
+def _snapshot(files: Path, to: Path) -> None:
+    """A repository with one commit: the files of a plain directory."""
+    _init(to)
+    write_text(to / "info" / "exclude", "".join(f"{n}\n" for n in IGNORED_IN_DIRECTORIES))
+    env = {"GIT_DIR": str(to), "GIT_WORK_TREE": str(files), "GIT_INDEX_FILE": str(to / "index")}
+    git(["-C", str(files), "add", "-A", "--", "."], env)
+    commit = _commit(git(["write-tree"], env), [], "The task's files", SNAPSHOT_DATE, env)
+    git(["update-ref", f"refs/heads/{BRANCH}", commit], env)
+    (to / "index").unlink()
+
+
+def _commit(tree: str, parents: list[str], message: str, date: str, env: Mapping[str, str]) -> str:
+    who = {
+        f"GIT_{role}_{key.upper()}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for key, value in {**IDENTITY, "date": date}.items()
+    }
+    options = [word for parent in parents for word in ("-p", parent)]
+    return git(["commit-tree", tree, *options, "-m", message], {**env, **who})
+
+
+def _commit_setup(base: Base, setup: Setup, to: Path) -> None:
+    """One commit on top of the base: exactly the tier's files in the places a tier owns."""
+    _init(to)
+    _borrow(to, [base.repository])
+    with tempfile.TemporaryDirectory() as folder:
+        _write_files(Path(folder), setup)
+        env = {"GIT_DIR": str(to), "GIT_WORK_TREE": folder, "GIT_INDEX_FILE": f"{folder}.index"}
+        try:
+            git(["read-tree", base.commit], env)
+            tracked = git(["ls-files", "--", *OWNED], env).splitlines()
+            present = {path.split("/")[0] for path in [*tracked, *setup.files]}
+            if present:
+                git(["-C", folder, "add", "-A", "-f", "--", *sorted(present)], env)
+            tree = git(["write-tree"], env)
+        finally:
+            Path(f"{folder}.index").unlink(missing_ok=True)
+    commit = base.commit
+    if tree != git(["rev-parse", f"{base.commit}^{{tree}}"], {"GIT_DIR": str(to)}):
+        date = git(["show", "-s", "--format=%ct +0000", commit], {"GIT_DIR": str(to)})
+        commit = _commit(tree, [commit], "Set up the agent", date, {"GIT_DIR": str(to)})
+    git(["update-ref", f"refs/heads/{BRANCH}", commit], {"GIT_DIR": str(to)})
+    _configure(to)
+
+
+def _write_files(folder: Path, setup: Setup) -> None:
+    for name, (data, executable) in setup.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o755 if executable else 0o644)
+
+
+def _borrow(repository: Path, lenders: Sequence[Path]) -> None:
+    lines = "".join(f"{lender / 'objects'}\n" for lender in lenders)
+    write_text(repository / "objects" / "info" / "alternates", lines)
+
+
+def _configure(repository: Path) -> None:
+    """An identity for the agent's own commits, and no housekeeping in the background."""
+    config = (repository / "config").read_text()
+    own = "[user]\n\tname = agent\n\temail = agent@localhost\n[gc]\n\tauto = 0\n"
+    write_text(repository / "config", config + own + "[maintenance]\n\tauto = false\n")
+
+
+class Checkout:
+    """A workspace on disk: `<place>/workspace` and the repository beside it."""
+
+    def __init__(self, place: Path, setup: SetupRepository) -> None:
+        self.path = place / "workspace"
+        self.repository = place / "workspace.git"
+        self.index = place / "workspace.index"
+        """Copy of the index as it was before the agent came: what the patch starts from."""
+        self.setup = setup
+        self._unfinished = self.repository / "unfinished"
+
+    @property
+    def exists(self) -> bool:
+        """There is a whole workspace."""
+        return self.path.is_dir() and not self._unfinished.exists()
+
+    def create(self) -> None:
+        """Make the workspace afresh; what was there before is removed."""
+        self.remove()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._new_repository()
+        git([f"--git-dir={self.repository}", "worktree", "add", "-q", str(self.path), BRANCH])
+        self._done()
+
+    def reset(self) -> None:
+        """Put everything back as `create` makes it, and keep the unchanged files in place.
+
+        The repository is replaced whole, so that config, hooks, refs and stash are new as well.
+        """
+        if self.path.is_symlink() or not self.path.is_dir():
+            self.create()
+            return
+        self.index.unlink(missing_ok=True)
+        remove_tree(self.repository)
+        self._new_repository()
+        self._attach()
+        try:
+            git(["-C", str(self.path), "reset", "-q", "--hard"])
+            git(["-C", str(self.path), "clean", "-ffdxq"])
+        except RunError:
+            self.create()
+        else:
+            self._done()
+
+    def restore(self, patch: Path) -> None:
+        """Make the workspace anew as an agent left it: the start and its patch."""
+        self.create()
+        if patch.stat().st_size:
+            write_text(self._unfinished, "")
+            git(["-C", str(self.path), "apply", "--binary", "--whitespace=nowarn", str(patch)])
+            self._unfinished.unlink()
+
+    def remove(self) -> None:
+        """Delete the workspace and its repository."""
+        if self.path.is_symlink():
+            self.path.unlink()
+        remove_tree(self.path)
+        remove_tree(self.repository)
+        self.index.unlink(missing_ok=True)
+
+    def relocate(self, place: Path) -> None:
+        """Tell a workspace that was moved, with its repository, to `place` where it is now."""
+        moved = Checkout(place, self.setup)
+        if moved.path.is_dir() and moved.repository.is_dir():
+            moved._attach()
+
+    def patch(self) -> bytes:
+        """What the agent changed against the start, whatever it committed or ignored in git.
+
+        Taken with a repository of ours, an index and an object directory of its own: the
+        agent's git configuration (filters, hooks, flags in its index) has no say.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            index = Path(folder, "index")
+            env = {
+                "GIT_DIR": str(self.setup.path),
+                "GIT_WORK_TREE": str(self.path),
+                "GIT_INDEX_FILE": str(index),
+                "GIT_OBJECT_DIRECTORY": str(Path(folder, "objects")),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.setup.path / "objects"),
+            }
+            Path(folder, "objects").mkdir()
+            if self.index.is_file():
+                shutil.copy2(self.index, index)
+            else:
+                git(["read-tree", BRANCH], env)
+            _add_all(self.path, env)
+            diff = ["diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "--no-color"]
+            patch = _git([*diff, BRANCH], {**_ISOLATED, **env})
+        self.index.unlink(missing_ok=True)
+        return patch
+
+    def _new_repository(self) -> None:
+        shutil.copytree(
+            self.setup.path, self.repository, ignore=lambda _, names: {"objects"} & set(names)
+        )
+        (self.repository / "objects" / "info").mkdir(parents=True)
+        write_text(self._unfinished, "")
+        _borrow(self.repository, [self.setup.path, self.setup.base.repository])
+
+    def _attach(self) -> None:
+        """Join worktree and repository (see gitrepository-layout(5)), after either was moved."""
+        admin = self.repository / "worktrees" / self.path.name
+        admin.mkdir(parents=True, exist_ok=True)
+        write_text(admin / "gitdir", f"{self.path}/.git\n")
+        write_text(admin / "commondir", "../..\n")
+        if not (admin / "HEAD").exists():
+            write_text(admin / "HEAD", f"ref: refs/heads/{BRANCH}\n")
+        link = self.path / ".git"
+        if link.is_dir() and not link.is_symlink():
+            remove_tree(link)
+        write_text(link, f"gitdir: {admin}\n")
+
+    def _done(self) -> None:
+        shutil.copy2(self.repository / "worktrees" / self.path.name / "index", self.index)
+        self._unfinished.unlink()
+
+
+def _add_all(workspace: Path, env: Mapping[str, str]) -> None:
+    """Stage everything, the files of repositories that the agent made or cloned inside too."""
+    with suppress(RunError):
+        git(["-C", str(workspace), "add", "-A", "--", "."], env)
+        links = git(["ls-files", "-s", "--", "."], env).splitlines()
+        if not any(line.startswith("160000 ") for line in links):
+            return
+    nested = _nested_repositories(workspace)
+    exclude = [f":(exclude,literal){path}" for path in nested]
+    git(["-C", str(workspace), "add", "-A", "--", ".", *exclude], env)
+    for path in nested:
+        _add_files(workspace, path, env)
+
+
+def _nested_repositories(workspace: Path) -> list[str]:
+    found = []
+    for folder, folders, names in os.walk(workspace):
+        if folder != str(workspace) and ".git" in [*folders, *names]:
+            found.append(os.path.relpath(folder, workspace))
+            folders.clear()
+    return found
+
+
+def _add_files(workspace: Path, below: str, env: Mapping[str, str]) -> None:
+    """Stage the files below a nested repository one by one, as if it were a plain directory."""
+    paths = []
+    for folder, folders, names in os.walk(workspace / below):
+        folders[:] = [name for name in folders if name != ".git"]
+        paths += [os.path.relpath(os.path.join(folder, n), workspace) for n in names if n != ".git"]
+    files = [p for p in paths if not (workspace / p).is_symlink() and "\n" not in p]
+    ids = git(["-C", str(workspace), "hash-object", "-w", "--no-filters", "--stdin-paths"],
+              env, "".join(f"{p}\n" for p in files)).splitlines()  # fmt: skip
+    modes = ["100755" if os.access(workspace / p, os.X_OK) else "100644" for p in files]
+    lines = "".join(f"{m} {i}\t{p}\n" for m, i, p in zip(modes, ids, files, strict=True))
+    git(["update-index", "--add", "--index-info"], env,
+        f"0 {'0' * 40}\t{below}\n{lines}")  # fmt: skip

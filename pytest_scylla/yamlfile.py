@@ -1,0 +1,123 @@
+"""Read a YAML file of the user's into a model, with errors that name file, key and next step."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Strict(BaseModel):
+    """A frozen record of a file that is ours alone: an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Shared(BaseModel):
+    """A frozen record of a file that other tools read too: an unknown key is only a warning."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises InputError where the file is missing, is no YAML, or holds no mapping.
+    """
+    try:
+        value = yaml.load(path.read_bytes(), Loader)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise InputError(path, "", problem, "create the file or correct the path") from None
+    except yaml.YAMLError as error:
+        raise InputError(path, "", f"not valid YAML: {error}", "correct the syntax") from None
+    if not isinstance(value, dict):
+        found = type(value).__name__
+        raise InputError(path, "", f"expected a mapping, found {found}", "write `key: value` lines")
+    return value
+
+
+def parse(path: Path, model: type[Model], value: Any, prefix: str = "") -> Model:
+    """`value` as a `model`; InputError with one line for each thing that is wrong."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise input_error(path, model, error, prefix) from None
+
+
+def input_error(
+    path: Path, model: type[BaseModel], error: ValidationError, prefix: str = ""
+) -> InputError:
+    """The first problem of a ValidationError as an InputError; further ones are listed in it."""
+    lines = []
+    for item in error.errors():
+        key = ".".join([prefix] * bool(prefix) + [str(part) for part in item["loc"]])
+        lines.append((key, _words(item, model)))
+    key, (problem, step) = lines[0]
+    more = "".join(f"\n  also {other}: {words[0]}" for other, words in lines[1:])
+    return InputError(path, key, problem + more, step)
+
+
+def _words(item: Any, model: type[BaseModel]) -> tuple[str, str]:
+    if item["type"] == "extra_forbidden":
+        names = _known_names(model, item["loc"][:-1])
+        close = difflib.get_close_matches(str(item["loc"][-1]), names, 1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(names)}"
+        return "unknown key", hint
+    if item["type"] == "missing":
+        return "missing", "add this key"
+    found = repr(item.get("input"))
+    return f"{item['msg']} (found {found[:80]})", "correct the value"
+
+
+def _known_names(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    for part in place:
+        field = model.model_fields.get(str(part))
+        inner = next((m for m in _models(field.annotation)), None) if field else None
+        if inner is None:
+            break
+        model = inner
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field's type mentions: `X`, `X | None`, `list[X]`, `dict[str, X]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in getattr(annotation, "__args__", ()) for m in _models(part)]
+
+
+def unknown_keys(model: type[BaseModel], value: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the keys in `value` that `model` does not know, at any depth."""
+    if not isinstance(value, dict):
+        return []
+    found = []
+    for name, inner in value.items():
+        field = model.model_fields.get(str(name))
+        if field is None:
+            found.append(f"{prefix}{name}")
+            continue
+        for nested in _models(field.annotation):
+            for place, one in _children(inner, nested):
+                found += unknown_keys(nested, one, f"{prefix}{name}.{place}")
+    return list(dict.fromkeys(found))
+
+
+def _children(value: Any, model: type[BaseModel]) -> list[tuple[str, Any]]:
+    """The records in a field's value: itself, the members of a list, or those of a mapping."""
+    if isinstance(value, list):
+        return [("", one) for one in value]
+    if not isinstance(value, dict):
+        return []
+    if value.keys() & model.model_fields.keys():
+        return [("", value)]
+    return [(f"{name}.", one) for name, one in value.items() if isinstance(one, dict)]
