@@ -31,6 +31,8 @@ def experiment_run(verdict: Any) -> None:
 class ExperimentFile(pytest.File):
     """An experiment.yaml."""
 
+    fixtureinfo: Any = None
+
     def collect(self) -> Iterator[TierNode]:
         """The selected tiers."""
         self.evaluation = evaluation(self.config, self.path, self.ihook)
@@ -49,7 +51,11 @@ class ExperimentFile(pytest.File):
         loaded = self.evaluation
         said = self.config.stash.setdefault(WARNED, set())
         texts = [*loaded.experiment.task.warnings, *loaded.library.warnings]
-        for text in [*texts, *check_setups(loaded.library, loaded.tiers)]:
+        checked = f"{loaded.library.path} {loaded.tiers}"
+        if checked not in said:
+            said.add(checked)
+            texts += check_setups(loaded.library, loaded.tiers)
+        for text in texts:
             if text not in said:
                 said.add(text)
                 warnings.warn_explicit(ScyllaWarning(text), None, str(self.path), 1)
@@ -95,7 +101,13 @@ class SubtestNode(pytest.Collector):
         evaluation = self.file.evaluation
         for number in range(1, evaluation.experiment.settings.runs + 1):
             run = Run(evaluation, self.subtest, number)
-            yield RunItem.from_parent(self, name=run.name, run=run)
+            item = RunItem.from_parent(
+                self, name=run.name, run=run, fixtureinfo=self.file.fixtureinfo
+            )
+            # The fixtures are the same for all runs of a file: resolved once, as pytest does
+            # for the items of a parametrized function.
+            self.file.fixtureinfo = getattr(item, "_fixtureinfo", None)
+            yield item
 
 
 def frontier_mark() -> pytest.MarkDecorator:

@@ -1,0 +1,75 @@
+"""JSON Schema of experiment.yaml, for editors: `python -m pytest_scylla.schema`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import textwrap
+from typing import Any
+
+from pydantic import BaseModel
+
+from .agents.claude_code import ClaudeCode
+from .agents.command import Command
+from .experiment import ExperimentFile, StepConfig, WorkspaceConfig
+from .judges.rubric_checks import RubricChecks
+
+AGENTS: dict[str, type[BaseModel]] = {"command": Command, "claude-code": ClaudeCode}
+JUDGES: dict[str, type[BaseModel]] = {"rubric-checks": RubricChecks}
+
+
+def experiment_schema() -> dict[str, Any]:
+    """The schema: the keys of experiment.yaml, with the options of the built-in adapters.
+
+    An adapter that is not built in may have any options.
+    """
+    schema = _schema(ExperimentFile)
+    definitions = schema.setdefault("$defs", {})
+    for model in (StepConfig, WorkspaceConfig):
+        _describe(model, definitions[model.__name__])
+    definitions["Agent"] = _adapters(AGENTS, definitions)
+    definitions["Judge"] = _adapters(JUDGES, definitions)
+    definitions.pop("AdapterConfig", None)
+    schema["properties"]["agent"] = {"$ref": "#/$defs/Agent"}
+    schema["properties"]["judges"]["items"] = {"$ref": "#/$defs/Judge"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/$defs/{model}")
+    _describe(model, schema)
+    return schema
+
+
+def _describe(model: type[BaseModel], schema: dict[str, Any]) -> None:
+    """Add the docstrings under a model's fields. Pydantic would do so too, at every import."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    for field, doc in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            said = doc.value if isinstance(doc, ast.Expr) else None
+            if isinstance(said, ast.Constant):
+                text = " ".join(str(said.value).split())
+                schema["properties"][field.target.id]["description"] = text
+
+
+def _adapters(adapters: dict[str, type[BaseModel]], definitions: dict[str, Any]) -> dict[str, Any]:
+    """One of the built-in adapters with its options, or another one with any."""
+    choices = []
+    for name, model in adapters.items():
+        options = _schema(model)
+        definitions.update(options.pop("$defs", {}))
+        options["properties"] = {"adapter": {"const": name}, **options["properties"]}
+        options["required"] = ["adapter", *options.get("required", [])]
+        choices.append(options)
+    other = {
+        "type": "object",
+        "properties": {"adapter": {"type": "string", "not": {"enum": list(adapters)}}},
+        "required": ["adapter"],
+    }
+    return {"anyOf": [*choices, other]}
+
+
+if __name__ == "__main__":
+    print(json.dumps(experiment_schema(), indent=2))
