@@ -135,7 +135,7 @@ class RunItem(pytest.Function):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """The run is at home in its experiment.yaml."""
         run = self.run_spec
-        return self.path, None, f"{run.subtest.tier}::{run.subtest.id}::{run.name}"
+        return self.path, 0, f"{run.subtest.tier}::{run.subtest.id}::{run.name}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         """What happened, for people: no traceback of ours for a verdict or a run's error."""

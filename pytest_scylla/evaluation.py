@@ -347,7 +347,12 @@ class Run:
         if self.dir.started.exists() or not _filled(self.dir.agent_output):
             return None
         result = read_model(self.dir.agent_result, AgentResult)
-        return result if result and result.inputs in ({}, self.agent_inputs()) else None
+        if result is None or not result.inputs:
+            return result
+        try:
+            return result if result.inputs == self.agent_inputs() else None
+        except NotRun:
+            return result  # its parents are gone: there is nothing newer to compare it with
 
     @cached_property
     def replayed(self) -> RunResult | None:

@@ -66,7 +66,7 @@ def _skipping() -> Iterator[None]:
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """The run: its experiment, tier, subtest, number and directory (pytest_scylla)."""
-    from .stages import reserved
+    from .stages import check_ready, reserved
 
     item = request.node
     spec: Run = item.run_spec if isinstance(item, RunItem) else request.param
@@ -78,6 +78,8 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
             log.info("%s: cached, replayed from %s", item.nodeid, spec.dir.path)
         else:
             _refuse_unasked(spec, session.named)
+            with _skipping():
+                check_ready(spec)
             stack.enter_context(reserved(spec))
         yield spec
 
@@ -108,8 +110,7 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     """What the agent did; executed once, and never again while its answer is there."""
     from . import stages
 
-    with _skipping():
-        return stages.agent_result(run, workspace)
+    return stages.agent_result(run, workspace)
 
 
 @pytest.fixture
@@ -127,8 +128,7 @@ def judgments(
     """One judgment for each judge slot; a slot that failed is there as not valid."""
     from . import stages
 
-    with _skipping():
-        return stages.judgments(run, workspace, agent_result, pipeline_result)
+    return stages.judgments(run, workspace, agent_result, pipeline_result)
 
 
 @pytest.fixture

@@ -179,22 +179,38 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     """What the agent did: the stored result, or a new execution in a fresh workspace.
 
     What an earlier execution left moves to attempts/ whole.
-    Raises RunError where the agent did not do its work, NotRun where it cannot be used here.
+    Raises RunError where the agent did not do its work.
     """
     if run.replayed is not None:
         return read_model(run.dir.agent_result, AgentResult) or _agent_of(run.replayed)
     kept = run.kept_agent_result()
     if kept is not None and not run.rejected:
         return kept
-    reason = run.evaluation.agent.unready()
-    if reason:
-        raise NotRun(f"agent {run.evaluation.experiment.settings.agent.adapter}: {reason}")
     setup = run.setup
     clear(run)
     run.evaluation.prepare()
     run.evaluation.write_manifest(run.subtest, setup)
     path = workspace.fresh()
     return _execute(run, path)
+
+
+def check_ready(run: Run) -> None:
+    """Before anything is made or paid for the run: all that it will need is there.
+
+    Raises NotRun with the reason where it is not (no key, no parent to inherit from), and
+    RunError where the tier cannot be composed.
+    """
+    settings = run.evaluation.experiment.settings
+    if run.rejected or run.kept_agent_result() is None:
+        reason = run.evaluation.agent.unready()
+        if reason:
+            raise NotRun(f"agent {settings.agent.adapter}: {reason}")
+        _ = run.setup
+    for number, judge in enumerate(run.evaluation.judges, 1):
+        kept = read_model(run.dir.judge_slot(number) / "judgment.json", Judgment)
+        reason = judge.unready()
+        if reason and (kept is None or not kept.is_valid):
+            raise NotRun(f"judge {number} ({judge.model}): {reason}")
 
 
 def _agent_of(result: RunResult) -> AgentResult:
@@ -468,9 +484,6 @@ def _judgment(
     kept = read_model(slot / "judgment.json", Judgment)
     if kept is not None and kept.is_valid and kept.inputs in ({}, inputs):
         return kept
-    reason = judge.unready()
-    if reason:
-        raise NotRun(f"judge {number} ({judge.model}): {reason}")
     _set_slot_aside(run, slot)
     slot.mkdir(parents=True, exist_ok=True)
     return _judge(run, workspace, agent, pipeline, slot, judge, inputs)
