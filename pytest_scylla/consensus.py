@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from .errors import RunError
 from .results import Judgment
 from .rubric import Rubric
+from .scoring import exact_mean
 from .yamlfile import Strict
 
 
@@ -44,7 +44,7 @@ def agree(rubric: Rubric, judgments: Sequence[Judgment], quorum: int) -> Consens
             f"no verdict ({reasons})\n  next: run again; only the missing slots are judged",
         )
     scores = [float(j.score) for j in valid if j.score is not None]
-    mean = math.fsum(scores) / len(scores)
+    mean = exact_mean(scores)
     nearest = min(valid, key=lambda j: abs(float(j.score or 0) - mean))
     return Consensus(
         score=mean,

@@ -94,12 +94,14 @@ class Evaluation:
     def judge_inputs(self) -> tuple[Inputs, ...]:
         """For every judge slot, the digests of what it judges by."""
         task = self.experiment.task
+        steps = [step.model_dump() for step in self.experiment.settings.pipeline]
         return tuple(
             {
                 "rubric": digest(task.rubric.source),
                 "criteria": digest(task.criteria),
                 "judge": digest(dict(judge.identity())),
                 "checks": self._checks_digest,
+                "pipeline": digest(steps),
             }
             for judge in self.judges
         )

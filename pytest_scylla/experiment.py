@@ -45,7 +45,7 @@ class StepConfig(Strict):
     name: str = Field(pattern=NAME)
     run: str = Field(min_length=1)
     """Shell command; exit status 0 = passed, 127 = not applicable (the tool is missing)."""
-    timeout: float = Field(default=300.0, gt=0)
+    timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """Seconds."""
 
 
@@ -92,7 +92,7 @@ class Source(Shared):
 
 class _Prompt(Shared):
     prompt_file: str = "prompt.md"
-    timeout_seconds: float | None = Field(default=None, gt=0)
+    timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class _Validation(Shared):
@@ -112,7 +112,7 @@ class _TaskFile(Shared):
 
 
 class _TaskLimits(Shared):
-    timeout_seconds: float | None = Field(default=None, gt=0)
+    timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_cost_usd: float | None = Field(default=None, gt=0)
 
 
@@ -228,4 +228,8 @@ def _named(path: Path, key: str, name: str) -> Path:
 
 
 def _text(path: Path, key: str, name: str) -> str:
-    return _named(path, key, name).read_text(encoding="utf-8")
+    named = _named(path, key, name)
+    try:
+        return named.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(named, "", "not UTF-8 text", "save it as UTF-8") from None

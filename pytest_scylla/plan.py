@@ -89,6 +89,8 @@ class Plan:
         found = None
         while self._ready and found is None:
             entry = heapq.heappop(self._ready)
+            if entry[2] in self.finished:
+                continue
             if self._free(entry[2]):
                 found = entry[2]
             else:
@@ -123,6 +125,8 @@ class Plan:
 
     def lose(self, id: str) -> bool:
         """The worker that had the item died. True: it is ready again. False: given up."""
+        if id in self.finished:
+            return False
         self.lost[id] += 1
         if self.lost[id] > self.MAX_LOST:
             self.finish(id)

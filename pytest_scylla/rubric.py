@@ -21,7 +21,7 @@ class Item(Shared):
     """Name of the item, unique in the rubric."""
     check: str
     """What must be true, in words."""
-    points: float = Field(gt=0)
+    points: float = Field(gt=0, allow_inf_nan=False)
     """What the item is worth at most."""
     na_condition: str | None = None
     """When the item does not apply."""
@@ -36,7 +36,7 @@ class Item(Shared):
 class Category(Shared):
     """A group of items with a weight (rubric form A)."""
 
-    weight: float = Field(ge=0)
+    weight: float = Field(ge=0, allow_inf_nan=False)
     scoring_type: Literal["checklist", "subjective"] = "checklist"
     items: tuple[Item, ...] = Field(min_length=1)
 
@@ -46,7 +46,7 @@ class Requirement(Shared):
 
     id: str
     description: str
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     evaluation: Literal["binary", "scaled"] = "binary"
     criteria: tuple[str, ...] = ()
     run: str | None = Field(default=None, min_length=1)
@@ -105,6 +105,10 @@ def load_rubric(path: Path) -> Rubric:
     """
     raw = read_mapping(path)
     file = parse(path, _RubricFile, raw)
+    if file.categories and file.requirements:
+        raise InputError(
+            path, "requirements", "there are categories too", "keep one of the two forms"
+        )
     if file.categories:
         categories = file.categories
     elif file.requirements:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from .results import CategoryScore, ItemScore
 from .rubric import Rubric
@@ -36,12 +36,12 @@ def _checked(name: str, points: float, score: ItemScore | None) -> ItemScore:
 
 def _category(items: dict[str, ItemScore]) -> CategoryScore:
     counted = [i for i in items.values() if i.achieved != "N/A"]
-    achieved = math.fsum(float(i.achieved) for i in counted)
-    most = math.fsum(float(i.max) for i in counted)
+    achieved = sum((_exact(i.achieved) for i in counted), Fraction())
+    most = sum((_exact(i.max) for i in counted), Fraction())
     return CategoryScore(
-        achieved=achieved,
-        max=most,
-        score=achieved / most if most else "N/A",
+        achieved=float(achieved),
+        max=float(most),
+        score=float(achieved / most) if most else "N/A",
         items=items,
         na_items=tuple(name for name, item in items.items() if item.achieved == "N/A"),
     )
@@ -54,11 +54,25 @@ def total_score(rubric: Rubric, categories: Mapping[str, CategoryScore]) -> floa
     rest in proportion to their weights. Raises ValueError where nothing at all was applicable.
     """
     counted = [
-        (rubric.categories[name].weight, float(score.score))
+        (_exact(rubric.categories[name].weight), _share(score))
         for name, score in categories.items()
         if score.score != "N/A" and rubric.categories[name].weight > 0
     ]
     if not counted:
         raise ValueError("every item is N/A: there is nothing to score")
-    weights = math.fsum(weight for weight, _ in counted)
-    return min(1.0, math.fsum(weight * score for weight, score in counted) / weights)
+    weights = sum(weight for weight, _ in counted)
+    return float(sum(weight * share for weight, share in counted) / weights)
+
+
+def _share(category: CategoryScore) -> Fraction:
+    return _exact(category.achieved) / _exact(category.max)
+
+
+def _exact(value: float | str) -> Fraction:
+    """The decimal number that was written: sums of them meet a threshold exactly or not at all."""
+    return Fraction(str(value))
+
+
+def exact_mean(values: Sequence[float]) -> float:
+    """The mean, rounded once: the mean of equal values is that value."""
+    return float(sum(map(_exact, values), Fraction()) / len(values))

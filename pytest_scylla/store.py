@@ -96,7 +96,8 @@ def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
     entries = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in ignored)
-        for name in sorted(names):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*names, *links]):
             path = Path(folder, name)
             content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
             executable = bool(path.lstat().st_mode & 0o100)
@@ -105,7 +106,7 @@ def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory tree, also where an agent took away its own write permission."""
+    """Delete a tree (or file, or link), also where an agent took away its write permission."""
 
     def force(function: Any, failed: str, _error: Any) -> None:
         os.chmod(os.path.dirname(failed), 0o700)
@@ -113,7 +114,9 @@ def remove_tree(path: Path) -> None:
             os.chmod(failed, 0o700)
         function(failed)
 
-    if path.exists():
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
         shutil.rmtree(path, onerror=force)
 
 

@@ -36,19 +36,28 @@ IDENTITY = {"name": "pytest-scylla", "email": "scylla@localhost"}
 IGNORED_IN_DIRECTORIES = ("__pycache__", ".git")
 SNAPSHOT_DATE = "946684800 +0000"
 
-_ISOLATED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-"""The user's own git configuration (hooks, signing, line ends) must not reach a workspace."""
+_CONFIG = {
+    "core.excludesFile": os.devnull,
+    "core.attributesFile": os.devnull,
+    "core.protectNTFS": "false",
+    "core.protectHFS": "false",
+}
 
-_OUTER = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_COMMON_DIR",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CONFIG_PARAMETERS",
-)
+_ISOLATED = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_CONFIG_COUNT": str(len(_CONFIG)),
+    **{f"GIT_CONFIG_KEY_{n}": key for n, key in enumerate(_CONFIG)},
+    **{f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(_CONFIG.values())},
+}
+"""The user's own git configuration (hooks, signing, ignored files) must not reach a workspace."""
+
+_ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n"
+"""Files are the blobs, byte for byte, whatever a .gitattributes says: patches restore exactly."""
+
+_OF_THE_NETWORK = ("GIT_SSH", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_PROXY", "GIT_SSL",
+                   "GIT_CONFIG")  # fmt: skip
 
 
 def git(
@@ -58,16 +67,28 @@ def git(
 
     Raises RunError (kind `git`) with git's own words.
     """
-    output = _git(arguments, {**_ISOLATED, **(env or {})}, stdin)
+    output = git_bytes(arguments, env, stdin)
     return output.decode("utf-8", "surrogateescape").rstrip("\n")
 
 
-def _git(arguments: Sequence[str], env: Mapping[str, str], stdin: str | None = None) -> bytes:
+def git_bytes(
+    arguments: Sequence[str], env: Mapping[str, str] | None = None, stdin: str | None = None
+) -> bytes:
+    """As `git`, and return what it printed byte for byte."""
+    return _git(arguments, {**_ISOLATED, **(env or {})}, stdin)
+
+
+def _git(
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    stdin: str | None = None,
+    keep: tuple[str, ...] = (),
+) -> bytes:
     from git import Git
     from git.exc import GitCommandError, GitCommandNotFound
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_no_outer_repository())
+        stack.enter_context(_without_outer_variables(keep))
         istream = None
         if stdin is not None:
             istream = stack.enter_context(tempfile.TemporaryFile())
@@ -92,9 +113,10 @@ def _git(arguments: Sequence[str], env: Mapping[str, str], stdin: str | None = N
 
 
 @contextlib.contextmanager
-def _no_outer_repository() -> Iterator[None]:
-    """Without the variables that git sets for its hooks: pytest may have been started by one."""
-    outer = {name: os.environ.pop(name) for name in _OUTER if name in os.environ}
+def _without_outer_variables(keep: tuple[str, ...]) -> Iterator[None]:
+    """Without the caller's GIT_ variables (git sets some for its hooks) but those to keep."""
+    names = [n for n in os.environ if n.startswith("GIT_") and not n.startswith(keep or ("-",))]
+    outer = {name: os.environ.pop(name) for name in names}
     try:
         yield
     finally:
@@ -222,6 +244,7 @@ def _make_aside(path: Path, make: Callable[[Path], None]) -> None:
 def _init(path: Path) -> None:
     git(["init", "-q", "--bare", "--template=", f"--initial-branch={BRANCH}", str(path)])
     (path / "objects" / "info").mkdir(exist_ok=True)
+    write_text(path / "info" / "attributes", _ATTRIBUTES)
 
 
 def _clone(origin: str, clone: Path) -> None:
@@ -229,7 +252,8 @@ def _clone(origin: str, clone: Path) -> None:
     env = {"GIT_TERMINAL_PROMPT": "0"}
     try:
         if clone.is_dir():
-            _git([f"--git-dir={clone}", "fetch", "-q", "--prune", "origin"], env)
+            fetch = [f"--git-dir={clone}", "fetch", "-q", "--prune", "origin"]
+            _git(fetch, env, keep=_OF_THE_NETWORK)
         else:
             _make_aside(clone, lambda to: _mirror(origin, to, env))
     except RunError as error:
@@ -239,7 +263,8 @@ def _clone(origin: str, clone: Path) -> None:
 
 
 def _mirror(origin: str, to: Path, env: Mapping[str, str]) -> None:
-    _git(["clone", "-q", "--mirror", "--template=", origin, str(to)], env)
+    clone = ["clone", "-q", "--mirror", "--template=", origin, str(to)]
+    _git(clone, env, keep=_OF_THE_NETWORK)
     git([f"--git-dir={to}", "config", "uploadpack.allowAnySHA1InWant", "true"])
 
 
@@ -360,6 +385,9 @@ class Checkout:
             git(["-C", str(self.path), "clean", "-ffdxq"])
         except RunError:
             self.create()
+            return
+        if _has_special_files(self.path):
+            self.create()
         else:
             self._done()
 
@@ -373,8 +401,6 @@ class Checkout:
 
     def remove(self) -> None:
         """Delete the workspace and its repository."""
-        if self.path.is_symlink():
-            self.path.unlink()
         remove_tree(self.path)
         remove_tree(self.repository)
         self.index.unlink(missing_ok=True)
@@ -386,11 +412,16 @@ class Checkout:
             moved._attach()
 
     def patch(self) -> bytes:
-        """What the agent changed against the start, whatever it committed or ignored in git.
+        """What the agent changed against the start, whatever it committed.
 
+        Files that a .gitignore hides are left out, as `git add -A` does. An agent that removed
+        its workspace, or put a link in its place, has removed all files.
         Taken with a repository of ours, an index and an object directory of its own: the
         agent's git configuration (filters, hooks, flags in its index) has no say.
         """
+        if self.path.is_symlink() or not self.path.is_dir():
+            remove_tree(self.path)
+            self.path.mkdir()
         with tempfile.TemporaryDirectory() as folder:
             index = Path(folder, "index")
             env = {
@@ -407,7 +438,7 @@ class Checkout:
                 git(["read-tree", BRANCH], env)
             _add_all(self.path, env)
             diff = ["diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "--no-color"]
-            patch = _git([*diff, BRANCH], {**_ISOLATED, **env})
+            patch = git_bytes([*diff, BRANCH], env)
         self.index.unlink(missing_ok=True)
         return patch
 
@@ -437,18 +468,40 @@ class Checkout:
         self._unfinished.unlink()
 
 
+def _has_special_files(path: Path) -> bool:
+    """Sockets, pipes or devices, which git does not see."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_symlink() or entry.is_file(follow_symlinks=False):
+                continue
+            if not entry.is_dir(follow_symlinks=False) or _has_special_files(Path(entry.path)):
+                return True
+    return False
+
+
 def _add_all(workspace: Path, env: Mapping[str, str]) -> None:
     """Stage everything, the files of repositories that the agent made or cloned inside too."""
     with suppress(RunError):
         git(["-C", str(workspace), "add", "-A", "--", "."], env)
-        links = git(["ls-files", "-s", "--", "."], env).splitlines()
-        if not any(line.startswith("160000 ") for line in links):
+        if not any(line.startswith("160000 ") for line in git(["ls-files", "-s"], env).split("\n")):
             return
+    _make_readable(workspace)
     nested = _nested_repositories(workspace)
     exclude = [f":(exclude,literal){path}" for path in nested]
     git(["-C", str(workspace), "add", "-A", "--", ".", *exclude], env)
     for path in nested:
         _add_files(workspace, path, env)
+
+
+def _make_readable(workspace: Path) -> None:
+    """An agent may have taken away the permission to read what it made."""
+    for folder, _, names in os.walk(workspace):
+        with suppress(OSError):
+            os.chmod(folder, os.stat(folder).st_mode | 0o500)
+        for path in (os.path.join(folder, name) for name in names):
+            if not os.path.islink(path) and not os.access(path, os.R_OK):
+                with suppress(OSError):
+                    os.chmod(path, os.stat(path).st_mode | 0o400)
 
 
 def _nested_repositories(workspace: Path) -> list[str]:
@@ -462,14 +515,35 @@ def _nested_repositories(workspace: Path) -> list[str]:
 
 def _add_files(workspace: Path, below: str, env: Mapping[str, str]) -> None:
     """Stage the files below a nested repository one by one, as if it were a plain directory."""
-    paths = []
+    files, links = [], []
     for folder, folders, names in os.walk(workspace / below):
         folders[:] = [name for name in folders if name != ".git"]
-        paths += [os.path.relpath(os.path.join(folder, n), workspace) for n in names if n != ".git"]
-    files = [p for p in paths if not (workspace / p).is_symlink() and "\n" not in p]
-    ids = git(["-C", str(workspace), "hash-object", "-w", "--no-filters", "--stdin-paths"],
-              env, "".join(f"{p}\n" for p in files)).splitlines()  # fmt: skip
-    modes = ["100755" if os.access(workspace / p, os.X_OK) else "100644" for p in files]
-    lines = "".join(f"{m} {i}\t{p}\n" for m, i, p in zip(modes, ids, files, strict=True))
-    git(["update-index", "--add", "--index-info"], env,
-        f"0 {'0' * 40}\t{below}\n{lines}")  # fmt: skip
+        for name in [*names, *folders]:
+            path = os.path.relpath(os.path.join(folder, name), workspace)
+            if os.path.islink(workspace / path):
+                links.append(path)
+            elif name in names and name != ".git" and (workspace / path).is_file():
+                files.append(path)
+    entries = [*_file_entries(workspace, files, env), *_link_entries(workspace, links, env)]
+    gone = f"0 {'0' * 40}\t{below}\0"
+    git(["update-index", "--add", "-z", "--index-info"], env, gone + "".join(entries))
+
+
+BATCH = 200
+"""Paths in one command line."""
+
+
+def _file_entries(workspace: Path, paths: list[str], env: Mapping[str, str]) -> Iterator[str]:
+    for start in range(0, len(paths), BATCH):
+        batch = paths[start : start + BATCH]
+        command = ["-C", str(workspace), "hash-object", "-w", "--no-filters", "--", *batch]
+        for path, id in zip(batch, git(command, env).split(), strict=True):
+            mode = "100755" if (workspace / path).stat().st_mode & 0o100 else "100644"
+            yield f"{mode} {id}\t{path}\0"
+
+
+def _link_entries(workspace: Path, paths: list[str], env: Mapping[str, str]) -> Iterator[str]:
+    for path in paths:
+        target = os.readlink(workspace / path)
+        id = git(["hash-object", "-w", "--no-filters", "--stdin"], env, target)
+        yield f"120000 {id}\t{path}\0"

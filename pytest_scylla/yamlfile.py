@@ -38,7 +38,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         problem = error.strerror or str(error)
         raise InputError(path, "", problem, "create the file or correct the path") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML lets errors of its own constructors (a date of month 13, say) through.
         raise InputError(path, "", f"not valid YAML: {error}", "correct the syntax") from None
     if not isinstance(value, dict):
         found = type(value).__name__
@@ -107,17 +108,21 @@ def unknown_keys(model: type[BaseModel], value: Any, prefix: str = "") -> list[s
             found.append(f"{prefix}{name}")
             continue
         for nested in _models(field.annotation):
-            for place, one in _children(inner, nested):
+            for place, one in _children(inner, field.annotation):
                 found += unknown_keys(nested, one, f"{prefix}{name}.{place}")
     return list(dict.fromkeys(found))
 
 
-def _children(value: Any, model: type[BaseModel]) -> list[tuple[str, Any]]:
+def _children(value: Any, annotation: Any) -> list[tuple[str, Any]]:
     """The records in a field's value: itself, the members of a list, or those of a mapping."""
     if isinstance(value, list):
         return [("", one) for one in value]
-    if not isinstance(value, dict):
-        return []
-    if value.keys() & model.model_fields.keys():
-        return [("", value)]
-    return [(f"{name}.", one) for name, one in value.items() if isinstance(one, dict)]
+    if isinstance(value, dict) and _is_mapping(annotation):
+        return [(f"{name}.", one) for name, one in value.items()]
+    return [("", value)]
+
+
+def _is_mapping(annotation: Any) -> bool:
+    if getattr(annotation, "__origin__", None) is dict:
+        return True
+    return any(_is_mapping(part) for part in getattr(annotation, "__args__", ()))
