@@ -8,15 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .agents import Agent
 from .errors import NotRun, RunError
 from .experiment import Experiment
-from .judges import Judge
 from .results import AgentResult, ConfigManifest, Inputs, RunResult
+from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose
-from .workspace import Checkout, SetupRepository, Sources, directory_digest, source_digest
+
+if TYPE_CHECKING:
+    from .agents import Agent
+    from .judges import Judge
+    from .workspace import Checkout, SetupRepository, Sources
 
 CLOSE = 0.05
 """Two median scores nearer than this are a tie, which the fewer tokens decide."""
@@ -78,6 +82,8 @@ class Evaluation:
     @cached_property
     def sources(self) -> Sources:
         """The clones of this results root."""
+        from .workspace import Sources
+
         return Sources(self.results.parent)
 
     @cached_property
@@ -214,7 +220,7 @@ class Evaluation:
             "task_repo": task.source.repo,
             "task_commit": task.source.hash,
             "language": task.language,
-            "settings": self.experiment.settings.model_dump(mode="json"),
+            "settings": _redacted(self.experiment.settings.model_dump(mode="json")),
             "models": [self.agent.model or self.experiment.settings.agent.adapter],
             "judge_models": [judge.model for judge in self.judges],
             "runs_per_subtest": self.experiment.settings.runs,
@@ -246,6 +252,18 @@ class Evaluation:
             digest=setup.digest,
         )
         write_json(path, manifest)
+
+
+def _redacted(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without the secrets that an adapter's `env` may hold."""
+    from .processes import secrets
+
+    for adapter in (settings["agent"], *settings["judges"]):
+        env = adapter.get("env")
+        if isinstance(env, dict):
+            hidden = secrets({name: str(value) for name, value in env.items()})
+            adapter["env"] = {**env, **{name: f"[{name}]" for name in hidden}}
+    return settings
 
 
 def judge_prompt(experiment: Experiment) -> str:
@@ -329,6 +347,8 @@ class Run:
 
     def checkout(self) -> Checkout:
         """Where the run's workspace is."""
+        from .workspace import Checkout
+
         place = self.dir.path.parent if self.shares_workspace else self.dir.path
         return Checkout(place, self.evaluation.repository(self.subtest))
 

@@ -61,10 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
-        config.stash[SESSION] = session.Session.from_json(worker_input[WORKER_INPUT])
-        from .scheduling import WorkerSide
-
-        config.pluginmanager.register(WorkerSide(), "scylla-worker")
+        reporting.open_worker(config, worker_input[WORKER_INPUT])
     else:
         reporting.open_controller(config)
 

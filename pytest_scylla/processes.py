@@ -69,7 +69,9 @@ def secrets(env: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in env.items()
-        if len(value) >= 6 and any(word in name.upper() for word in _SECRET_WORDS)
+        if len(value) >= 6
+        and not value.isdigit()
+        and any(word in name.upper() for word in _SECRET_WORDS)
     }
 
 

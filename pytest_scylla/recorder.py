@@ -167,6 +167,8 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Write the reports of every results directory that this session touched."""
+        if not self.results:
+            return
         from .reports.writing import write_reports
 
         self.summaries = [write_reports(path) for path in self.results if path.is_dir()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,10 @@ ATTRIBUTE = "scylla"
 
 def open_controller(config: pytest.Config) -> None:
     """In the process that the user started: decide, and register what this session needs."""
-    config.stash[SESSION] = session.open_session(config, again=_selected_by_lastfailed(config))
-    _add_lastfailed_experiments(config)
+    added = _lastfailed_experiments(config)
+    config.args.extend(added)
+    again = _selected_by_lastfailed(config)
+    config.stash[SESSION] = session.open_session(config, again, added)
     found = session.discover(config, [session.results_root(config)])
     if not found:
         _register_xdist_hooks(config)
@@ -38,6 +41,16 @@ def open_controller(config: pytest.Config) -> None:
     _register_xdist_hooks(config, recorder)
 
 
+def open_worker(config: pytest.Config, text: str) -> None:
+    """In a worker of xdist: take over what was decided."""
+    decided = config.stash[SESSION] = session.Session.from_json(text)
+    config.args.extend(decided.added)
+    if decided.scheduled:
+        from .scheduling import WorkerSide
+
+        config.pluginmanager.register(WorkerSide(), "scylla-worker")
+
+
 def _register_xdist_hooks(config: pytest.Config, recorder: Any = None) -> None:
     if not config.pluginmanager.hasplugin("xdist"):
         return
@@ -48,6 +61,7 @@ def _register_xdist_hooks(config: pytest.Config, recorder: Any = None) -> None:
         from .scheduling import ControllerSide
 
         _refuse_other_dist(config)
+        config.stash[SESSION] = dataclasses.replace(config.stash[SESSION], scheduled=True)
         config.pluginmanager.register(ControllerSide(recorder), "scylla-controller")
 
 
@@ -74,16 +88,18 @@ def _selected_by_lastfailed(config: pytest.Config) -> list[str]:
     return _lastfailed(config) if _selecting(config) else []
 
 
-def _add_lastfailed_experiments(config: pytest.Config) -> None:
-    """`pytest --lf` without a path means what failed last, wherever it is."""
+def _lastfailed_experiments(config: pytest.Config) -> list[str]:
+    """`pytest --lf` without a path means what failed last, wherever it is: what to add."""
     if config.args_source == pytest.Config.ArgsSource.ARGS or not _selecting(config):
-        return
+        return []
+    added = []
     here = [Path(config.invocation_params.dir, a.split("::")[0]).resolve() for a in config.args]
     for name in dict.fromkeys(nodeid.split("::")[0] for nodeid in _lastfailed(config)):
         path = (config.rootpath / name).resolve()
         covered = any(path == place or place in path.parents for place in here)
         if path.is_file() and not covered:
-            config.args.append(str(path))
+            added.append(str(path))
+    return added
 
 
 def limit_reruns(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .plan import Plan, Spec
-from .session import EXPERIMENT_FILE
+from .plan import Plan
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -37,8 +36,7 @@ class WorkerSide:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Add the idle item, after the ids of the others were sent."""
-        if any(EXPERIMENT_FILE in item.nodeid for item in session.items):
-            session.items.append(IdleItem.from_parent(session, name="idle"))
+        session.items.append(IdleItem.from_parent(session, name="idle"))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -228,11 +226,3 @@ class ControllerSide:
         plan = self.scheduling.plan if self.scheduling else None
         if plan is not None and not plan.done and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def parent_groups(file: str, tiers: Sequence[str]) -> tuple[str, ...]:
-    """The plan's groups for some tiers of an experiment file."""
-    return tuple(f"{file}::{tier}" for tier in tiers)
-
-
-__all__ = ["BATCH", "ControllerSide", "IdleItem", "Scheduling", "Spec", "WorkerSide"]

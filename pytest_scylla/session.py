@@ -45,6 +45,10 @@ class Session:
     """Node ids that --lf or --ff selects: a verdict "failed" is not kept."""
     outer_timeout: float | None = None
     """Seconds: the limit that pytest-timeout sets for a test."""
+    added: tuple[str, ...] = ()
+    """Experiments that --lf adds to the arguments."""
+    scheduled: bool = False
+    """Workers get their work from our scheduler."""
     _ids: dict[str, Path] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -57,7 +61,8 @@ class Session:
     def from_json(cls, text: str) -> Session:
         """What `to_json` made."""
         values = json.loads(text)
-        return cls(**{**values, "again": frozenset(values["again"])})
+        again, added = frozenset(values.pop("again")), tuple(values.pop("added"))
+        return cls(**values, again=again, added=added)
 
     def directory(self, experiment: Experiment) -> Path:
         """The results directory of an experiment: the newest one, or a new one's name.
@@ -101,7 +106,7 @@ def experiment_file(root: Path, experiment: Experiment) -> str:
     return os.path.relpath(experiment.path, root)
 
 
-def open_session(config: pytest.Config, again: Iterable[str]) -> Session:
+def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[str]) -> Session:
     """The session's decisions, made in the process that the user started."""
     now = datetime.now(UTC)
     again = frozenset(again)
@@ -112,6 +117,7 @@ def open_session(config: pytest.Config, again: Iterable[str]) -> Session:
         fresh=config.getoption("scylla_fresh"),
         named=config.args_source == pytest.Config.ArgsSource.ARGS or bool(again),
         again=again,
+        added=tuple(added),
         outer_timeout=_outer_timeout(config),
     )
 

@@ -260,7 +260,7 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
         finished = _run(invocation, directory.agent)
     sweep(directory.path)
     tampering = _set_tampering_aside(run, started)
-    answer = evaluation.agent.answer(finished)
+    answer = evaluation.agent.answer(finished, job)
     return _record(run, invocation, finished, answer, version, tampering)
 
 
@@ -359,11 +359,11 @@ def _record(
     hidden = secrets(invocation.env)
     write_json(directory / "timing.json", _timing("agent", finished.duration))
     write_json(directory / "command_log.json", _command_log(invocation, finished, hidden))
-    write_text(directory / "MODEL.md", _model_md(run, answer, version))
+    write_text(directory / "MODEL.md", redact(_model_md(run, answer, version), hidden))
     if answer.error is None:
         write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=True)
     checkout = run.checkout()
-    write_bytes(run.dir.patch, checkout.patch(), sync=True)
+    write_bytes(run.dir.patch, _without(checkout.patch(), hidden, run), sync=True)
     result = AgentResult(
         exit_code=finished.exit_code,
         stdout=finished.stdout[-LONGEST_STDOUT:],
@@ -384,6 +384,16 @@ def _record(
     if answer.error is not None:
         raise answer.error
     return result
+
+
+def _without(patch: bytes, hidden: Mapping[str, str], run: Run) -> bytes:
+    """A patch without the secrets that an agent wrote into its files."""
+    clean = patch
+    for name, value in hidden.items():
+        clean = clean.replace(value.encode(), f"[{name}]".encode())
+    if clean != patch:
+        log.warning("%s: the agent wrote a key into its workspace", run.dir.path)
+    return clean
 
 
 def _timing(what: str, seconds: float) -> dict[str, object]:

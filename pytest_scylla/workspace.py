@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from .errors import RunError
-from .store import digest, digest_tree, remove_tree, write_text
+from .source import IGNORED_IN_DIRECTORIES, directory_digest, is_repository, local_place
+from .store import digest, remove_tree, write_text
 from .tiers import OWNED, Setup
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 BRANCH = "main"
 IDENTITY = {"name": "pytest-scylla", "email": "scylla@localhost"}
-IGNORED_IN_DIRECTORIES = ("__pycache__", ".git")
 SNAPSHOT_DATE = "946684800 +0000"
 
 _CONFIG = {
@@ -143,8 +143,8 @@ class Sources:
         `directory` is what relative paths start from; `pin` keeps a source without a `hash` at
         one commit (the results directory's name). Raises RunError (kind `source`).
         """
-        place = _local(source.repo, directory)
-        if place is not None and place.is_dir() and not _is_repository(place):
+        place = local_place(source.repo, directory)
+        if place is not None and place.is_dir() and not is_repository(place):
             return self._made(f"files-{directory_digest(place)}", lambda to: _snapshot(place, to))
         origin = str(place) if place is not None else source.repo
         wanted = source.hash or source.branch or "HEAD"
@@ -203,31 +203,6 @@ class SetupRepository:
     def commit(self) -> str:
         """The commit that an agent starts from, and that its patch is taken against."""
         return _tip(self.path)
-
-
-def _local(repo: str, directory: Path) -> Path | None:
-    """The path that `repo` names, or None where it is a URL."""
-    if "://" in repo or (":" in repo and "/" not in repo.split(":")[0] and "@" in repo):
-        return None
-    return (directory / repo).resolve()
-
-
-def _is_repository(path: Path) -> bool:
-    bare = (path / "HEAD").is_file() and (path / "objects").is_dir()
-    return bare or (path / ".git").exists()
-
-
-def source_digest(source: Source, directory: Path) -> str:
-    """Digest of what a task's source names: its text, or for plain files their contents."""
-    place = _local(source.repo, directory)
-    if place is not None and place.is_dir() and not _is_repository(place):
-        return directory_digest(place)
-    return digest([source.repo, source.hash, source.branch])
-
-
-def directory_digest(path: Path) -> str:
-    """Digest of a plain directory, without what Python or git leave in it."""
-    return digest_tree(path, IGNORED_IN_DIRECTORIES)
 
 
 def _make_aside(path: Path, make: Callable[[Path], None]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import RunError
-from ..processes import Finished, Invocation
+from ..processes import MARKER, Finished, Invocation
 from ..results import TokenStats, token_stats
 from ..tiers import Setup
 
@@ -81,8 +81,8 @@ class Agent(Protocol):
     def invocation(self, job: Job) -> Invocation:
         """The command for a job. Raises RunError where it cannot be made."""
 
-    def answer(self, finished: Finished) -> Answer:
-        """What the program's output says."""
+    def answer(self, finished: Finished, job: Job) -> Answer:
+        """What the program's output says, beside what the job asked for."""
 
 
 def result_event(stdout: str) -> dict[str, Any] | None:
@@ -120,6 +120,8 @@ def replay_script(invocation: Invocation, setup_repository: Path, hidden: Mappin
     """A shell script that runs the agent again in a fresh workspace; secrets stay outside."""
     variables = []
     for name, value in sorted(invocation.env.items()):
+        if name == MARKER:
+            continue
         if name in hidden:
             variables.append(f'{name}="${{{name}:?set {name}}}"')
         elif name in ("HOME", "TMPDIR"):

@@ -142,7 +142,7 @@ class ClaudeCode(Strict):
             return {"MAX_THINKING_TOKENS": str(self.thinking)}
         return {}
 
-    def answer(self, finished: Finished) -> Answer:
+    def answer(self, finished: Finished, job: Job) -> Answer:
         """What the stream of events says; the last result event decides."""
         events = list(_events(finished.stdout))
         results = [event for event in events if event.get("type") == "result"]

@@ -81,7 +81,7 @@ class Command(Strict):
             argv=argv, cwd=job.workspace, env=env, stdin=job.prompt, timeout=job.timeout
         )
 
-    def answer(self, finished: Finished) -> Answer:
+    def answer(self, finished: Finished, job: Job) -> Answer:
         """The standard output, and usage where it is given."""
         event = result_event(finished.stdout)
         answer = answer_from_event(event) if event else Answer(text=finished.stdout)
