@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .errors import InputError, ScyllaError, ScyllaWarning, VerdictFailed
-from .session import Session, load
+from .session import INPUTS, Inputs, Session, load
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation, Run
-    from .tiers import Library, Subtest, Tier
+    from .tiers import Subtest, Tier
 
 SESSION = pytest.StashKey[Session]()
 EVALUATIONS = pytest.StashKey[dict[Path, "Evaluation"]]()
-LIBRARIES = pytest.StashKey[dict[Path, "Library"]]()
+SCYLLA_MARK = pytest.mark.scylla
 WARNED = pytest.StashKey[set[str]]()
 
 
@@ -124,7 +124,7 @@ class RunItem(pytest.Function):
         super().__init__(callobj=experiment_run, **kwargs)
         subtest = run.subtest
         self.add_marker(
-            pytest.mark.scylla(
+            SCYLLA_MARK(
                 experiment=run.evaluation.experiment.id,
                 tier=subtest.tier,
                 subtest=subtest.id,
@@ -151,8 +151,8 @@ def evaluation(config: pytest.Config, path: Path, hooks: Any) -> Evaluation:
     """
     known = config.stash.setdefault(EVALUATIONS, {})
     if path not in known:
-        libraries = config.stash.setdefault(LIBRARIES, {})
-        known[path] = load(path, hooks, libraries).evaluation(config.stash[SESSION])
+        inputs = config.stash.setdefault(INPUTS, Inputs())
+        known[path] = load(path, hooks, inputs).evaluation(config.stash[SESSION])
     return known[path]
 
 
@@ -176,13 +176,17 @@ def order(items: list[pytest.Item]) -> None:
     """
     runs = [item for item in items if isinstance(item, RunItem)]
     places = [place for place, item in enumerate(items) if isinstance(item, RunItem)]
-    tiers = {id: n for item in runs for n, id in enumerate(item.run_spec.evaluation.library.tiers)}
-    inherits = {id(item): bool(item.run_spec.subtest.inherit_best_from) for item in runs}
-    ranked = sorted(
-        runs, key=lambda i: tiers[i.run_spec.subtest.tier] + 1 if inherits[id(i)] else 0
-    )
-    for place, item in zip(places, ranked, strict=True):
-        items[place] = item
+    if any(item.run_spec.subtest.inherit_best_from for item in runs):
+        for place, item in zip(places, sorted(runs, key=_rank), strict=True):
+            items[place] = item
+
+
+def _rank(item: RunItem) -> int:
+    """0 for a run that inherits nothing; else the place of its tier in the library."""
+    subtest = item.run_spec.subtest
+    if not subtest.inherit_best_from:
+        return 0
+    return list(item.run_spec.evaluation.library.tiers).index(subtest.tier) + 1
 
 
 def run_param_ids(runs: Iterable[Run]) -> list[str]:

@@ -14,6 +14,7 @@ from .collection import SESSION
 from .errors import InputError
 from .plan import Spec
 from .reporting import facts_of
+from .session import INPUTS, Inputs
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -52,14 +53,11 @@ class Recorder:
 
     def _load(self, paths: Iterable[Path]) -> Iterator[tuple[str, Known]]:
         """Experiments by node id; one that cannot be read is reported where it is collected."""
-        from .experiment import load_experiment
-        from .tiers import load_library
-
         session = self.config.stash[SESSION]
+        inputs = self.config.stash.setdefault(INPUTS, Inputs())
         for path in paths:
             try:
-                experiment = load_experiment(path)
-                library = load_library(experiment.library)
+                experiment, library = inputs.read(path)
                 known = Known(experiment, library, session.directory(experiment))
             except InputError:
                 continue

@@ -212,19 +212,39 @@ class Loaded:
         )
 
 
-def load(path: Path, hooks: Any, libraries: dict[Path, Library]) -> Loaded:
+class Inputs:
+    """The experiments and tier libraries of a session, each read once."""
+
+    def __init__(self) -> None:
+        self._experiments: dict[Path, Experiment] = {}
+        self._libraries: dict[Path, Library] = {}
+
+    def read(self, path: Path) -> tuple[Experiment, Library]:
+        """An experiment with its task, and its library.
+
+        Raises InputError with file, key and next step.
+        """
+        from .experiment import load_experiment
+        from .tiers import load_library
+
+        if path not in self._experiments:
+            self._experiments[path] = load_experiment(path)
+        experiment = self._experiments[path]
+        if experiment.library not in self._libraries:
+            self._libraries[experiment.library] = load_library(experiment.library)
+        return experiment, self._libraries[experiment.library]
+
+
+INPUTS = pytest.StashKey[Inputs]()
+
+
+def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
     """Read an experiment with its task and library, and make its agent and judges.
 
-    `hooks` is the hook relay that answers for the experiment's folder; `libraries` keeps the
-    tier libraries that were read before.
+    `hooks` is the hook relay that answers for the experiment's folder.
     Raises InputError with file, key and next step.
     """
-    from .experiment import load_experiment
-    from .tiers import load_library
-
-    experiment = load_experiment(path)
-    library = libraries.get(experiment.library) or load_library(experiment.library)
-    libraries[experiment.library] = library
+    experiment, library = inputs.read(path)
     _check_selection(experiment, library)
     settings = experiment.settings
     agents = _merged(hooks.pytest_scylla_agents())

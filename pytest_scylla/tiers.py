@@ -130,12 +130,21 @@ class Library:
     tiers: dict[str, Tier]
     warnings: tuple[str, ...]
     _contents: dict[Path, bytes] = field(default_factory=dict)
+    _listings: dict[Path, tuple[str, ...]] = field(default_factory=dict)
 
     def content(self, path: Path) -> bytes:
         """The bytes of one of the library's files, read once."""
         if path not in self._contents:
             self._contents[path] = path.read_bytes()
         return self._contents[path]
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """The names in one of the library's folders, sorted, listed once; none where it lacks."""
+        path = self.path / folder
+        if path not in self._listings:
+            found = sorted(os.listdir(path)) if path.is_dir() else []
+            self._listings[path] = tuple(name for name in found if not name.startswith("."))
+        return self._listings[path]
 
 
 @dataclass(frozen=True)
@@ -196,15 +205,32 @@ def _read_subtests(library: Path, tier: str) -> tuple[list[Subtest], list[str]]:
         raw = read_mapping(path)
         file = parse(path, _SubtestFile, raw)
         warnings += [f"{path}: {k}: unknown key, ignored" for k in unknown_keys(_SubtestFile, raw)]
-        values = file.model_dump(exclude={"resources", "extends_previous", *Resources.model_fields})
-        values |= {"tier": tier, "id": path.stem, "path": path, "name": file.name or path.stem}
-        subtests.append(parse(path, Subtest, values | {"resources": _effective(file)}))
+        subtests.append(parse(path, Subtest, _values(tier, path, file)))
     return subtests, warnings
+
+
+def _values(tier: str, path: Path, file: _SubtestFile) -> dict[str, Any]:
+    return {
+        "tier": tier,
+        "id": path.stem,
+        "path": path,
+        "name": file.name or path.stem,
+        "description": file.description,
+        "frontier": file.frontier,
+        "inherit_best_from": file.inherit_best_from,
+        "system_prompt_mode": file.system_prompt_mode,
+        "agent_teams": file.agent_teams,
+        "resources": _effective(file),
+    }
 
 
 def _effective(file: _SubtestFile) -> Resources:
     """The resources of a subtest file: those under `resources` and those at its root."""
-    root = Resources.model_validate(file.model_dump(include=set(Resources.model_fields)))
+    if not file.model_fields_set & Resources.model_fields.keys():
+        return file.resources
+    root = Resources.model_construct(
+        **{name: getattr(file, name) for name in Resources.model_fields}
+    )
     return merge(file.resources, root)
 
 
@@ -333,47 +359,60 @@ class _Parts:
     def claude_md(self, resources: Resources) -> None:
         texts = []
         for block in resources.claude_md.blocks if resources.claude_md else ():
-            found = sorted((self.library.path / "blocks").glob(f"{block}*.md"))
-            exact = [p for p in found if p.stem == block or p.stem.startswith(f"{block}-")]
-            if exact:
-                texts.append(self.library.content(exact[0]).strip())
+            names = [name for name in self.library.names("blocks") if name.endswith(".md")]
+            found = [n for n in names if n == f"{block}.md" or n.startswith(f"{block}-")]
+            if found:
+                path = self.library.path / "blocks" / found[0]
+                texts.append(self.library.content(path).strip())
             else:
                 self.missing.append(f"block {block!r} (blocks/{block}-*.md)")
         if texts:
             self.files["CLAUDE.md"] = (b"\n\n".join(texts) + b"\n", False)
 
     def skills(self, resources: Resources) -> None:
-        root = self.library.path / "skills"
         wanted = resources.skills or _Skills()
         for category in wanted.categories:
-            found = _folders(root / category)
-            if not found:
+            names = self.library.names(f"skills/{category}")
+            if not names:
                 self.missing.append(f"skill category {category!r} (skills/{category}/)")
-            for folder in found:
-                self._folder(folder, f".claude/skills/{folder.name}")
+            for name in names:
+                self._skill(category, name)
         for name in wanted.names:
-            places = [c / name for c in _folders(root) if (c / name).is_dir()]
-            if not places:
+            having = [c for c in self.library.names("skills") if self._has_skill(c, name)]
+            if not having:
                 self.missing.append(f"skill {name!r} (skills/*/{name}/)")
-            for folder in places[:1]:
-                self._folder(folder, f".claude/skills/{folder.name}")
+            for category in having[:1]:
+                self._skill(category, name)
+
+    def _has_skill(self, category: str, name: str) -> bool:
+        return name in self.library.names(f"skills/{category}")
+
+    def _skill(self, category: str, name: str) -> None:
+        folder = self.library.path / "skills" / category / name
+        if folder.is_dir():
+            self._folder(folder, f".claude/skills/{name}")
 
     def agents(self, resources: Resources) -> None:
-        root = self.library.path / "agents"
         wanted = resources.agents or _Agents()
         for level in wanted.levels:
-            found = sorted((root / f"L{level}").glob("*.md"))
-            if not found:
+            files = self._agent_files(f"L{level}")
+            if not files:
                 self.missing.append(f"agents of level {level} (agents/L{level}/*.md)")
-            for path in found:
-                self._file(path, f".claude/agents/{path.name}")
+            for file in files:
+                self._agent(f"L{level}", file)
         for name in wanted.names:
             file = name if name.endswith(".md") else f"{name}.md"
-            places = sorted(root.glob(f"*/{file}"))
-            if not places:
+            having = [n for n in self.library.names("agents") if file in self._agent_files(n)]
+            if not having:
                 self.missing.append(f"agent {name!r} (agents/L*/{file})")
-            for path in places[:1]:
-                self._file(path, f".claude/agents/{path.name}")
+            for level_name in having[:1]:
+                self._agent(level_name, file)
+
+    def _agent_files(self, level: str) -> list[str]:
+        return [name for name in self.library.names(f"agents/{level}") if name.endswith(".md")]
+
+    def _agent(self, level: str, file: str) -> None:
+        self._file(self.library.path / "agents" / level / file, f".claude/agents/{file}")
 
     def mcp(self, resources: Resources) -> None:
         servers = {}
@@ -427,10 +466,6 @@ class _Parts:
     def _file(self, path: Path, place: str) -> None:
         executable = bool(path.stat().st_mode & 0o100)
         self.files.setdefault(place, (self.library.content(path), executable))
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(p for p in path.glob("*") if p.is_dir() and not p.name.startswith("."))
 
 
 def check_setups(library: Library, tiers: Iterable[str]) -> list[str]:
