@@ -77,9 +77,21 @@ def secrets(env: Mapping[str, str]) -> dict[str, str]:
 
 def redact(text: str, hidden: Mapping[str, str]) -> str:
     """`text` with the value of every secret replaced by its name."""
-    for name, value in hidden.items():
+    for name, value in _longest_first(hidden):
         text = text.replace(value, f"[{name}]")
     return text
+
+
+def redact_bytes(data: bytes, hidden: Mapping[str, str]) -> bytes:
+    """As `redact`, for bytes."""
+    for name, value in _longest_first(hidden):
+        data = data.replace(value.encode(), f"[{name}]".encode())
+    return data
+
+
+def _longest_first(hidden: Mapping[str, str]) -> list[tuple[str, str]]:
+    """A secret may begin with another one."""
+    return sorted(hidden.items(), key=lambda pair: -len(pair[1]))
 
 
 def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
@@ -103,7 +115,10 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
         with open(stdout, "wb") as out, open(stderr, "wb") as err:
             pump = _Pump(process, invocation.stdin.encode(), out, err, secrets(invocation.env))
             timed_out = not pump.until_ended(_deadline(started, invocation.timeout))
-            terminate(process, GRACE if timed_out else 0)
+            if timed_out:
+                _signal_group(process.pid, signal.SIGTERM)
+                pump.until_ended(time.monotonic() + GRACE)
+            terminate(process, 0)
             pump.drain()
     except BaseException:
         if process.returncode is None:
@@ -293,24 +308,39 @@ class _Redactor:
 
     def __init__(self, file: IO[bytes], hidden: Mapping[str, str]) -> None:
         self.file = file
-        self.hidden = {v.encode(): f"[{n}]".encode() for n, v in hidden.items()}
-        self.overlap = max((len(value) for value in self.hidden), default=1) - 1
+        self.hidden = hidden
+        self.secrets = [value.encode() for value in hidden.values()]
         self.held = b""
 
     def write(self, data: bytes) -> None:
-        self.held = self._clean(self.held + data)
-        safe = len(self.held) - self.overlap
+        self.held += data
+        safe = len(self.held) - self._unsure()
         if safe > 0:
-            self.file.write(self.held[:safe])
-            self.file.flush()
+            self._pass_on(self.held[:safe])
             self.held = self.held[safe:]
 
     def close(self) -> None:
-        self.file.write(self._clean(self.held))
-        self.file.flush()
+        self._pass_on(self.held)
         self.held = b""
 
-    def _clean(self, data: bytes) -> bytes:
-        for value, name in self.hidden.items():
-            data = data.replace(value, name)
-        return data
+    def _unsure(self) -> int:
+        """How many bytes at the end may be the beginning of a secret, or lie within one."""
+        longest = max(map(len, self.secrets), default=0)
+        for start in range(max(0, len(self.held) - longest), len(self.held)):
+            end = self.held[start:]
+            if any(secret.startswith(end) for secret in self.secrets):
+                return self._back_over(len(end))
+        return 0
+
+    def _back_over(self, count: int) -> int:
+        """Where the cut would go through a whole secret, cut before it."""
+        cut = len(self.held) - count
+        for secret in self.secrets:
+            found = self.held.find(secret, max(0, cut - len(secret) + 1), cut + len(secret) - 1)
+            if 0 <= found < cut < found + len(secret):
+                return len(self.held) - found
+        return count
+
+    def _pass_on(self, data: bytes) -> None:
+        self.file.write(redact_bytes(data, self.hidden))
+        self.file.flush()

@@ -33,6 +33,7 @@ from .processes import (
     Invocation,
     clean_environment,
     redact,
+    redact_bytes,
     secrets,
     sweep,
 )
@@ -388,9 +389,7 @@ def _record(
 
 def _without(patch: bytes, hidden: Mapping[str, str], run: Run) -> bytes:
     """A patch without the secrets that an agent wrote into its files."""
-    clean = patch
-    for name, value in hidden.items():
-        clean = clean.replace(value.encode(), f"[{name}]".encode())
+    clean = redact_bytes(patch, hidden)
     if clean != patch:
         log.warning("%s: the agent wrote a key into its workspace", run.dir.path)
     return clean
@@ -665,7 +664,7 @@ def _vote(number: int, judgment: Judgment) -> JudgeVote:
 
 
 def _nearest(consensus: Consensus, judged: tuple[Judgment, ...]) -> dict[str, CategoryScore]:
-    valid = [j for j in judged if j.score is not None]
+    valid = [j for j in judged if j.is_valid and not j.fallback and j.score is not None]
     nearest = min(valid, key=lambda j: abs(float(j.score or 0) - consensus.score))
     return dict(nearest.criteria_scores)
 

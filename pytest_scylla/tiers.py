@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +27,13 @@ from .yamlfile import Shared, parse, read_mapping, unknown_keys
 
 OWNED = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", ".claude", ".mcp.json")
 """Places in a workspace that belong to the tier alone."""
+
+MCP_FILE = ".mcp.json"
+
+Files = dict[str, tuple[bytes, bool]]
+"""Path in the workspace -> content, and whether it is executable."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][^/]*")
 
 TEAMS = {"CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS": "1"}
 
@@ -141,6 +150,8 @@ class Library:
     def names(self, folder: str) -> tuple[str, ...]:
         """The names in one of the library's folders, sorted, listed once; none where it lacks."""
         path = self.path / folder
+        if not all(map(_PLAIN.fullmatch, folder.split("/"))):
+            return ()
         if path not in self._listings:
             found = sorted(os.listdir(path)) if path.is_dir() else []
             self._listings[path] = tuple(name for name in found if not name.startswith("."))
@@ -154,8 +165,7 @@ class Setup:
     resources: Resources
     system_prompt_mode: str
     agent_teams: bool
-    files: Mapping[str, tuple[bytes, bool]]
-    """Path in the workspace -> content, and whether it is executable."""
+    files: Files
     missing: tuple[str, ...]
     """Resources that the library lacks; a run with any is an ERROR, never a poorer tier."""
     inherited_from: Mapping[str, str] | None
@@ -201,6 +211,9 @@ def _read_subtests(library: Path, tier: str) -> tuple[list[Subtest], list[str]]:
     folder = library / "subtests" / tier.lower()
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     warnings, subtests = [], []
+    for path, other in pairwise(files):
+        if path.stem == other.stem:
+            raise InputError(other, "", f"{path.name} has the same name", "rename one of them")
     for path in files:
         raw = read_mapping(path)
         file = parse(path, _SubtestFile, raw)
@@ -331,20 +344,21 @@ def compose(library: Library, subtest: Subtest, parents: Iterable[Parent] = ()) 
         resources=resources,
         system_prompt_mode=mode,
         agent_teams=subtest.agent_teams,
-        files={path: (_filled(data, library), mode) for path, (data, mode) in parts.files.items()}
-        if parts.placeholders
-        else parts.files,
+        files=_filled(parts.files, library),
         missing=tuple(dict.fromkeys(parts.missing)),
         inherited_from={p.tier: p.subtest for p in parents} or None,
         digest=digest([identity, mode]),
     )
 
 
-def _filled(data: bytes, library: Library) -> bytes:
-    values = {"{library}": str(library.path), "{python}": sys.executable}
-    for name, value in values.items():
+def _filled(files: Files, library: Library) -> Files:
+    """The files, with the placeholders of MCP definitions filled in for this machine."""
+    if MCP_FILE not in files:
+        return files
+    data, mode = files[MCP_FILE]
+    for name, value in {"{library}": str(library.path), "{python}": sys.executable}.items():
         data = data.replace(name.encode(), json.dumps(value)[1:-1].encode())
-    return data
+    return {**files, MCP_FILE: (data, mode)}
 
 
 class _Parts:
@@ -352,9 +366,8 @@ class _Parts:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self.files: dict[str, tuple[bytes, bool]] = {}
+        self.files: Files = {}
         self.missing: list[str] = []
-        self.placeholders = False
 
     def claude_md(self, resources: Resources) -> None:
         texts = []
@@ -389,8 +402,9 @@ class _Parts:
 
     def _skill(self, category: str, name: str) -> None:
         folder = self.library.path / "skills" / category / name
-        if folder.is_dir():
-            self._folder(folder, f".claude/skills/{name}")
+        place = f".claude/skills/{name}"
+        if folder.is_dir() and not any(path.startswith(f"{place}/") for path in self.files):
+            self._folder(folder, place)
 
     def agents(self, resources: Resources) -> None:
         wanted = resources.agents or _Agents()
@@ -426,8 +440,7 @@ class _Parts:
                 servers[server.name] = definition
         if servers:
             text = json.dumps({"mcpServers": servers}, indent=2) + "\n"
-            self.files[".mcp.json"] = (text.encode(), False)
-            self.placeholders = "{library}" in text or "{python}" in text
+            self.files[MCP_FILE] = (text.encode(), False)
 
     def _mcp_definition(self, server: McpServer) -> dict[str, Any] | None:
         if server.command or server.url:
@@ -442,7 +455,10 @@ class _Parts:
                 except ValueError as error:
                     step = "correct the JSON"
                     raise InputError(path, "", f"not valid JSON: {error}", step) from None
-                return dict(value)
+                if not isinstance(value, dict) or not value:
+                    problem = "expected an object"
+                    raise InputError(path, "", problem, 'write {"command": ..., "args": [...]}')
+                return value
         return None
 
     def settings(self, resources: Resources, teams: bool) -> None:
@@ -479,7 +495,8 @@ def check_setups(library: Library, tiers: Iterable[str]) -> list[str]:
             for part in setup.missing:
                 lacking.setdefault(part, []).append(name)
             if not setup.missing:
-                same.setdefault((setup.digest, subtest.inherit_best_from), []).append(name)
+                parents = tuple(sorted(subtest.inherit_best_from))
+                same.setdefault((setup.digest, parents), []).append(name)
     warnings = [
         f"{library.path}: the library has no {part}, named by {', '.join(names)}; "
         "those runs will be ERRORs (next: add it, or take it out of the subtests)"

@@ -174,7 +174,8 @@ class Sources:
             wanted = source.hash or source.branch or "HEAD"
             raise RunError(
                 "source",
-                f"{origin} has no commit {wanted}\n  next: correct source.hash in test.yaml",
+                f"{origin} has no commit {wanted}\n"
+                f"  next: correct source.{'hash' if source.hash else 'branch'} in test.yaml",
             )
         _init(to)
         git([f"--git-dir={to}", "fetch", "-q", "--no-tags", str(clone),
@@ -238,7 +239,7 @@ def _clone(origin: str, clone: Path) -> None:
 
 
 def _mirror(origin: str, to: Path, env: Mapping[str, str]) -> None:
-    clone = ["clone", "-q", "--mirror", "--template=", origin, str(to)]
+    clone = ["clone", "-q", "--mirror", "--origin=origin", "--template=", origin, str(to)]
     _git(clone, env, keep=_OF_THE_NETWORK)
     git([f"--git-dir={to}", "config", "uploadpack.allowAnySHA1InWant", "true"])
 
@@ -257,9 +258,9 @@ def _tip(repository: Path) -> str:
 def _snapshot(files: Path, to: Path) -> None:
     """A repository with one commit: the files of a plain directory."""
     _init(to)
-    write_text(to / "info" / "exclude", "".join(f"{n}\n" for n in IGNORED_IN_DIRECTORIES))
     env = {"GIT_DIR": str(to), "GIT_WORK_TREE": str(files), "GIT_INDEX_FILE": str(to / "index")}
-    git(["-C", str(files), "add", "-A", "--", "."], env)
+    ignored = [f":(exclude,glob)**/{name}/**" for name in IGNORED_IN_DIRECTORIES]
+    git(["-C", str(files), "add", "-A", "-f", "--", ".", *ignored], env)
     commit = _commit(git(["write-tree"], env), [], "The task's files", SNAPSHOT_DATE, env)
     git(["update-ref", f"refs/heads/{BRANCH}", commit], env)
     (to / "index").unlink()

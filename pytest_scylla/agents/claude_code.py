@@ -2,7 +2,8 @@
 
 What a tier gives arrives by the program's own ways: CLAUDE.md, .claude/skills, .claude/agents and
 .claude/settings.json from the worktree, tools by `--tools`, MCP servers by `--mcp-config`. Output
-is stream-json, so that the events so far survive a kill.
+is stream-json, so that the events so far survive a kill. What the program says that it offers to
+the model is compared with what the tier gave: a difference is an ERROR, never a poorer tier.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..errors import RunError
 from ..processes import Finished, Invocation, clean_environment
-from ..results import TokenStats
+from ..results import TokenStats, token_stats
 from ..tiers import Setup
 from ..yamlfile import Strict
 from . import Answer, Job
@@ -36,8 +39,22 @@ QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER":
 LIMITS = {"error_max_turns": "max_turns", "error_max_budget_usd": "budget_exhausted"}
 """Ends that are judged on what the agent left: subtype -> stop reason."""
 
-STATUS_KINDS = {401: "auth", 403: "auth", 404: "model_unknown", 429: "rate_limit",
-                529: "overloaded"}  # fmt: skip
+KEY_STEP = f"correct {KEYS[0]}"
+LATER_STEP = "the same command goes on when the API takes requests again"
+STATUSES = {
+    401: ("auth", KEY_STEP),
+    403: ("auth", KEY_STEP),
+    404: ("model_unknown", "correct agent.model in experiment.yaml"),
+    429: ("rate_limit", LATER_STEP),
+    529: ("overloaded", LATER_STEP),
+}
+"""What a status of the API means: its kind, and the next step. Others are `api_error`."""
+
+MEMORIES = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md")
+"""Instructions that the program reads in every directory above, and in .claude there."""
+
+OTHER_NAMES = {"Agent": "Task", "KillShell": "TaskStop", "KillBash": "TaskStop"}
+"""Tools that the program takes by one name and reports by another."""
 
 
 class ClaudeCode(Strict):
@@ -45,7 +62,11 @@ class ClaudeCode(Strict):
 
     model: str
     """The model, as `claude --model` takes it."""
-    thinking: Literal["off", "low", "medium", "high", "xhigh", "max"] | int | None = None
+    thinking: (
+        Literal["off", "low", "medium", "high", "xhigh", "max"]
+        | Annotated[int, Field(ge=1024)]
+        | None
+    ) = None
     """Effort by name, or a budget in tokens (for models that take one)."""
     max_turns: int | None = Field(default=None, ge=1)
     """The agent stops after so many turns and is judged on what is there."""
@@ -57,6 +78,11 @@ class ClaudeCode(Strict):
     """Further arguments."""
     env: dict[str, str] = Field(default_factory=dict)
     """Further variables."""
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # `off` is false in YAML 1.1
 
     @property
     def paid(self) -> bool:
@@ -70,7 +96,7 @@ class ClaudeCode(Strict):
 
     def unready(self) -> str | None:
         """No key."""
-        if any(os.environ.get(name) for name in KEYS):
+        if any(self.env.get(name) or os.environ.get(name) for name in KEYS):
             return None
         return f"no key: set {KEYS[0]}"
 
@@ -88,15 +114,23 @@ class ClaudeCode(Strict):
         return found
 
     def version(self) -> str:
-        """What `claude --version` says."""
-        answer = subprocess.run(
-            [self.program, "--version"],
-            capture_output=True,
-            text=True,
-            env=clean_environment(QUIET),
-            timeout=60,
-            check=False,
-        )
+        """What `claude --version` says. Raises RunError (kind `no_cli`) where it says nothing."""
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
+        command = [self.program, "--version"]
+        env = clean_environment(QUIET)
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, env=env, timeout=60, check=True
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise RunError(
+                "no_cli",
+                f"{self.program} --version: {error}\n  next: install Claude Code anew, or correct "
+                "agent.executable in experiment.yaml",
+            ) from None
         return answer.stdout.strip()
 
     def invocation(self, job: Job) -> Invocation:
@@ -125,9 +159,9 @@ class ClaudeCode(Strict):
         if setup.system_prompt_mode == "none":
             words += ["--system-prompt", ""]
         if setup.tools is not None:
-            words += ["--tools", ",".join(offered_tools(setup))]
-        outer = _memories_above(workspace)
-        if outer:
+            words += ["--tools", ",".join(named_tools(setup))]
+        outer = memories_above(workspace)
+        if setup.files and outer:
             words += ["--settings", json.dumps({"claudeMdExcludes": outer})]
         if self.max_turns is not None:
             words += ["--max-turns", str(self.max_turns)]
@@ -143,35 +177,21 @@ class ClaudeCode(Strict):
         return {}
 
     def answer(self, finished: Finished, job: Job) -> Answer:
-        """What the stream of events says; the last result event decides."""
-        events = list(_events(finished.stdout))
-        results = [event for event in events if event.get("type") == "result"]
-        last = results[-1] if results else {}
+        """What the stream of events says."""
+        stream = _Stream(finished.stdout)
         answer = Answer(
-            text=str(last.get("result") or ""),
-            tokens=_tokens(last) if results else _tokens_so_far(events),
-            cost_usd=last.get("total_cost_usd"),
-            turns=sum(int(event.get("num_turns") or 0) for event in results),
-            model=_init(events).get("model"),
-            stop_reason=str(last.get("terminal_reason") or "completed"),
+            text=stream.text,
+            tokens=stream.tokens,
+            cost_usd=stream.cost,
+            turns=stream.turns,
+            model=stream.init.get("model"),
+            stop_reason=str(stream.last.get("terminal_reason") or "completed"),
         )
-        return _judged_or_error(answer, finished, events, last)
-
-
-def offered_tools(setup: Setup) -> list[str]:
-    """The tools to name: those of the tier, and the ones its skills and agents need to be there."""
-    names = list(setup.tools or ())
-    for folder, tool in ((".claude/skills/", "Skill"), (".claude/agents/", "Agent")):
-        if any(path.startswith(folder) for path in setup.files) and tool not in names:
-            names.append(tool)
-    return names
-
-
-def _memories_above(workspace: Path) -> list[str]:
-    """CLAUDE.md files in the directories above: they would be read, and are not the tier's."""
-    names = ("CLAUDE.md", "CLAUDE.local.md", ".claude/CLAUDE.md")
-    places = [folder / name for folder in workspace.parents for name in names]
-    return [str(place) for place in places if place.is_file()]
+        limit = "timeout" if finished.timed_out else LIMITS.get(str(stream.last.get("subtype")))
+        if limit:
+            answer = replace(answer, stop_reason=limit, limited=True)
+        error = _error(stream, finished, job.setup, bool(limit))
+        return replace(answer, stop_reason=error.kind, error=error) if error else answer
 
 
 def _bundled() -> str | None:
@@ -181,6 +201,103 @@ def _bundled() -> str | None:
         return None
     path = Path(spec.origin).parent / "_bundled" / "claude"
     return str(path) if path.is_file() else None
+
+
+# -- what is asked for ---------------------------------------------------------------------------
+
+
+def named_tools(setup: Setup) -> list[str]:
+    """The tools to name: those of the tier, and the ones its skills and agents need to be there."""
+    names = list(setup.tools or ())
+    for folder, tool in ((".claude/skills/", "Skill"), (".claude/agents/", "Agent")):
+        if any(path.startswith(folder) for path in setup.files) and tool not in names:
+            names.append(tool)
+    return names
+
+
+def memories_above(workspace: Path) -> list[str]:
+    """Patterns for the instructions in directories above: they would be read, and are no tier's."""
+    found = []
+    for folder in workspace.resolve().parents:
+        for place in (folder, folder / ".claude"):
+            found += [place / name for name in MEMORIES if (place / name).is_file()]
+        if (folder / ".claude" / "rules").is_dir():
+            found.append(folder / ".claude" / "rules" / "**")
+    return [_pattern(path) for path in found]
+
+
+def _pattern(path: Path) -> str:
+    """A glob for one path: signs that a pattern could take for its own are not spelled out."""
+    *folders, name = path.parts
+    return "/".join([re.sub(r"[^\w.-]+", "*", part).strip("/") for part in folders] + [name])
+
+
+def _agent_names(setup: Setup) -> Iterator[tuple[str, str]]:
+    """The tier's agents: the name that the file gives to each ("" for none), and the file."""
+    for path, (data, _) in setup.files.items():
+        if path.startswith(".claude/agents/") and path.endswith(".md"):
+            head = data.decode("utf-8", "replace").split("\n---", 1)[0]
+            name = re.search(r"^name:[ \t]*(['\"]?)(.+?)\1[ \t\r]*(?:#.*)?$", head, re.M)
+            yield (name.group(2) if name else ""), path
+
+
+# -- what came back ------------------------------------------------------------------------------
+
+
+class _Stream:
+    """The events of a run, as far as they go.
+
+    There may be several results: a background task that ends makes the model speak again. Cost
+    and `modelUsage` (which counts sub-agents, as `usage` does not) go on over all of them.
+    """
+
+    def __init__(self, stdout: str) -> None:
+        self.events = list(_events(stdout))
+        self.init = next((e for e in self.events if e.get("subtype") == "init"), {})
+        self.results = [e for e in self.events if e.get("type") == "result"]
+        self.last = self.results[-1] if self.results else {}
+        place = self.events.index(self.last) + 1 if self.results else 0
+        said = [e for e in self.events if e.get("type") == "assistant"]
+        self.texts = [text for event in said for text in _texts(event)]
+        later = [e["message"] for e in self.events[place:] if e.get("type") == "assistant"]
+        # A message comes once per content block, with the same usage.
+        self.later = {message.get("id"): message.get("usage") or {} for message in later}
+
+    @property
+    def text(self) -> str:
+        """The last result, or what was said last where the run was cut off."""
+        return str(self.last.get("result") or next(reversed(self.texts), ""))
+
+    @property
+    def tokens(self) -> TokenStats:
+        """Tokens of all models; of messages after the last result, as far as they are told."""
+        models = (self.last.get("modelUsage") or {}).values()
+        usages = [_short(usage) for usage in models] or [token_stats(self.last.get("usage") or {})]
+        usages += [token_stats(usage) for usage in self.later.values()]
+        return sum(usages, TokenStats())
+
+    @property
+    def cost(self) -> float | None:
+        """USD; None where the run was cut off, or a model has no known price."""
+        models = (self.last.get("modelUsage") or {}).values()
+        unpriced = any(usage.get("costBasis") == "unknown" for usage in models)
+        cost = self.last.get("total_cost_usd")
+        return None if self.later or unpriced or cost is None else float(cost)
+
+    @property
+    def turns(self) -> int:
+        """Turns of all results; messages where the run was cut off."""
+        return sum(int(r.get("num_turns") or 0) for r in self.results) + len(self.later)
+
+    @property
+    def refused(self) -> Mapping[str, Any] | None:
+        """The API's last refusal, where the program was still waiting to ask again."""
+        for event in reversed(self.events):
+            if event.get("subtype") == "api_retry":
+                return event
+            if event.get("type") in ("assistant", "user", "result"):
+                return None
+        return None
 
 
 def _events(stdout: str) -> Iterator[dict[str, Any]]:
@@ -193,67 +310,88 @@ def _events(stdout: str) -> Iterator[dict[str, Any]]:
             yield event
 
 
-def _init(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    return next((event for event in events if event.get("subtype") == "init"), {})
+def _texts(event: Mapping[str, Any]) -> Iterator[str]:
+    """What the agent itself says in a message, not a sub-agent."""
+    if not event.get("parent_tool_use_id"):
+        for block in event["message"].get("content") or ():
+            if block.get("type") == "text":
+                yield block["text"]
 
 
-def _tokens(result: Mapping[str, Any]) -> TokenStats:
-    """Tokens of all models: `usage` leaves sub-agents out, `modelUsage` does not."""
-    total = TokenStats()
-    for usage in (result.get("modelUsage") or {}).values():
-        total += TokenStats(
-            input_tokens=usage.get("inputTokens", 0),
-            output_tokens=usage.get("outputTokens", 0),
-            cache_creation_tokens=usage.get("cacheCreationInputTokens", 0),
-            cache_read_tokens=usage.get("cacheReadInputTokens", 0),
-        )
-    return total
-
-
-def _tokens_so_far(events: Sequence[Mapping[str, Any]]) -> TokenStats:
-    """Tokens of a run that was cut off, from its messages; an id comes once per content block."""
-    from ..results import token_stats
-
-    messages = [event.get("message") or {} for event in events if event.get("type") == "assistant"]
-    usages = {message.get("id"): message.get("usage") or {} for message in messages}
-    return sum((token_stats(usage) for usage in usages.values()), TokenStats())
-
-
-def _judged_or_error(
-    answer: Answer,
-    finished: Finished,
-    events: Sequence[Mapping[str, Any]],
-    last: Mapping[str, Any],
-) -> Answer:
-    from dataclasses import replace
-
-    broken = [
-        s["name"] for s in _init(events).get("mcp_servers", []) if s.get("status") == "failed"
-    ]
-    if broken:
-        error = RunError("mcp", f"MCP server {', '.join(broken)} did not start")
-        return replace(answer, stop_reason="mcp", error=error)
-    if finished.timed_out:
-        return replace(answer, stop_reason="timeout", limited=True)
-    limit = LIMITS.get(str(last.get("subtype")))
-    if limit:
-        return replace(answer, stop_reason=limit, limited=True)
-    if last and not last.get("is_error") and finished.exit_code == 0:
-        return answer
-    return replace(answer, error=_error(answer, finished, last))
-
-
-def _error(answer: Answer, finished: Finished, last: Mapping[str, Any]) -> RunError:
-    """What kind of error it was, from exit status and fields, never from prose."""
-    status = last.get("api_error_status")
-    reason = answer.stop_reason
-    if status is not None:
-        kind = STATUS_KINDS.get(int(status), "api_error")
-        return RunError(kind, f"the API answered {status}: {answer.text[:500]}")
-    if last:
-        kind = reason if reason != "completed" else "agent_error"
-        return RunError(kind, f"Claude Code gave up ({reason}): {answer.text[:500]}")
-    said = finished.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-    return RunError(
-        "crash", f"Claude Code ended with {finished.exit_code} and no result: {said[0][:500]}"
+def _short(usage: Mapping[str, Any]) -> TokenStats:
+    return TokenStats(
+        input_tokens=usage.get("inputTokens", 0),
+        output_tokens=usage.get("outputTokens", 0),
+        cache_creation_tokens=usage.get("cacheCreationInputTokens", 0),
+        cache_read_tokens=usage.get("cacheReadInputTokens", 0),
     )
+
+
+# -- what went wrong -----------------------------------------------------------------------------
+
+
+def _error(stream: _Stream, finished: Finished, setup: Setup, limited: bool) -> RunError | None:
+    """Why there is nothing to judge, if so: from events and exit status, never from prose."""
+    last = stream.last
+    lacking = _not_offered(stream.init, setup) if stream.init else None
+    if lacking:
+        return lacking
+    if finished.timed_out:
+        return _never_answered(stream)
+    if limited or (last and not last.get("is_error") and finished.exit_code == 0):
+        return None
+    if not last:
+        return _crash(finished)
+    reason, status = last.get("terminal_reason"), last.get("api_error_status")
+    if reason == "api_error":
+        return _api_error(status, stream.text)
+    kind = "agent_error" if reason in (None, "completed") else str(reason)
+    return RunError(kind, f"Claude Code gave up ({kind}): {stream.text[:500]}")
+
+
+def _api_error(status: int | None, text: str) -> RunError:
+    kind, step = STATUSES.get(status or 0, ("api_error", LATER_STEP))
+    said = f"the API answered {status}" if status else "the API cannot be reached"
+    return RunError(kind, f"{said}: {text[:500]}\n  next: {step}")
+
+
+def _never_answered(stream: _Stream) -> RunError | None:
+    """The time was up before the program began, or while it waited for an API that refused."""
+    if not stream.init:
+        step = "give it more time: agent.timeout in experiment.yaml"
+        return RunError("not_started", f"Claude Code had not begun in time\n  next: {step}")
+    if stream.refused:
+        status = stream.refused.get("error_status")
+        return _api_error(status, f"{stream.refused.get('error')}, until the time was up")
+    return None
+
+
+def _crash(finished: Finished) -> RunError:
+    said = finished.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+    ended = f"Claude Code ended with {finished.exit_code} and no result"
+    return RunError("crash", f"{ended}: {said[0][:500]}")
+
+
+def _not_offered(init: Mapping[str, Any], setup: Setup) -> RunError | None:
+    """What the tier gives and the program did not take up."""
+    servers = {one.get("name"): one.get("status") for one in init.get("mcp_servers") or ()}
+    mcp = json.loads(setup.files.get(".mcp.json", (b"{}", False))[0]).get("mcpServers", {})
+    broken = [f"{n} ({servers.get(n, 'refused')})" for n in mcp if servers.get(n) != "connected"]
+    if broken:
+        return _lacking("mcp", "MCP server", broken, "run the server's command by hand")
+    offered = init.get("tools") or ()
+    named = named_tools(setup) if setup.tools is not None else ()
+    tools = [tool for tool in named if OTHER_NAMES.get(tool, tool) not in offered]
+    if tools:
+        step = f"take it out of tools.enabled; there are {', '.join(offered)}"
+        return _lacking("tools", "tool", tools, step)
+    known = init.get("agents") or ()
+    agents = [path for name, path in _agent_names(setup) if name not in known]
+    if agents:
+        return _lacking("agents", "agent", agents, "give it a frontmatter: name, description")
+    return None
+
+
+def _lacking(kind: str, what: str, names: list[str], step: str) -> RunError:
+    said = f"Claude Code did not take up what the tier gives: {what} {', '.join(names)}"
+    return RunError(kind, f"{said}\n  next: {step}")
