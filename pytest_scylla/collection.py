@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,7 +35,7 @@ class ExperimentFile(pytest.File):
     def collect(self) -> Iterator[TierNode]:
         """The selected tiers."""
         self.evaluation = evaluation(self.config, self.path, self.ihook)
-        if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+        if getattr(self.config, "workerinput", {}).get("workerid", "gw0") == "gw0":
             self._warn()
         agent = self.evaluation.experiment.settings.agent.adapter
         self.add_marker(marker(self.config, f"agent_{agent.replace('-', '_')}"))

@@ -73,6 +73,7 @@ class Evaluation:
     """Seconds after which something else (pytest-timeout) ends a test."""
     _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
     _repositories: dict[str, SetupRepository] = field(default_factory=dict)
+    _best: dict[str, Cell] = field(default_factory=dict)
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -114,9 +115,8 @@ class Evaluation:
 
     @cached_property
     def _checks_digest(self) -> str:
-        """The files that `run:` commands may use: those beside the rubric."""
-        expected = self.experiment.task.directory / "expected"
-        return directory_digest(expected) if expected.is_dir() else ""
+        """The files that `run:` commands may use: those beside the rubric, and below."""
+        return directory_digest(self.experiment.task.rubric_file.parent)
 
     @property
     def verdict_inputs(self) -> Inputs:
@@ -144,8 +144,16 @@ class Evaluation:
         return Cell(tier, subtest, tuple(r for r in found if r is not None))
 
     def best(self, tier: str) -> Cell | None:
-        """The best subtest of a tier, of those that this experiment has."""
-        return best_cell(self.cell(tier, subtest.id) for subtest in self.subtests(tier))
+        """The best subtest of a tier, of those that this experiment has.
+
+        Read once: a run asks when its parents are through.
+        """
+        if tier not in self._best:
+            best = best_cell(self.cell(tier, subtest.id) for subtest in self.subtests(tier))
+            if best is None:
+                return None
+            self._best[tier] = best
+        return self._best[tier]
 
     def setup(self, subtest: Subtest) -> Setup:
         """What `subtest` puts into a workspace, with what it inherits.
@@ -199,13 +207,12 @@ class Evaluation:
         task = self.experiment.task
         write_if_changed(self.results / "prompt.md", task.prompt)
         write_if_changed(self.results / "criteria.md", task.criteria)
-        rubric = task.directory / "expected" / "rubric.yaml"
-        if rubric.is_file():
-            write_if_changed(self.results / "rubric.yaml", rubric.read_text("utf-8"))
+        write_if_changed(self.results / "rubric.yaml", task.rubric_file.read_text("utf-8"))
         write_if_changed(self.results / "judge_prompt.md", judge_prompt(self.experiment))
-        config = self.results / "config" / "experiment.json"
-        if read_json(config) is None:
-            write_json(config, self.configuration())
+        path = self.results / "config" / "experiment.json"
+        kept, config = read_json(path) or {}, self.configuration()
+        if {**kept, "created_at": None} != {**config, "created_at": None}:
+            write_json(path, {**config, "created_at": kept.get("created_at", now())})
 
     def configuration(self) -> dict[str, object]:
         """The resolved configuration, for config/experiment.json."""
@@ -228,7 +235,7 @@ class Evaluation:
             "timeout_seconds": self.agent.timeout or task.timeout,
             "inputs": self.task_inputs,
             "config_hash": digest([self.experiment.settings.model_dump(), self.task_inputs]),
-            "created_at": now(),
+            "created_at": None,
         }
 
     def write_manifest(self, subtest: Subtest, setup: Setup) -> None:
@@ -315,6 +322,22 @@ def counted_result(run: RunDir) -> RunResult | None:
     return newest
 
 
+STAGES = ("workspace", "agent", "pipeline", "judge", "report")
+"""The stages that `--scylla-from` can name, in their order."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked to be done again, of what is already there."""
+
+    again: bool = False
+    """A verdict "failed" is not kept: execute again (`--lf`)."""
+    since: str | None = None
+    """Forget this stage and what follows it (`--scylla-from`)."""
+    slots: frozenset[str] = frozenset()
+    """Only judge slots with one of these statuses are judged (`--scylla-judge-status`)."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One execution of the agent with one subtest's set-up: what a test item stands for."""
@@ -322,8 +345,7 @@ class Run:
     evaluation: Evaluation
     subtest: Subtest
     number: int
-    again: bool = False
-    """A verdict "failed" from before this session is not kept: execute again (`--lf`)."""
+    asked: Asked = Asked()
 
     @property
     def name(self) -> str:
@@ -356,13 +378,31 @@ class Run:
         """Digests of everything that the agent's work depends on."""
         return {**self.evaluation.task_inputs, "tier": self.setup.digest}
 
+    def forgets(self, stage: str, stored: Path) -> bool:
+        """The user asked to do `stage` again, and what is stored of it is from before.
+
+        What this session itself has stored is never done again, also where its worker died.
+        """
+        since = self.asked.since
+        if since is None or STAGES.index(stage) < STAGES.index(since):
+            return False
+        return self._before_session(stored)
+
+    def _before_session(self, stored: Path) -> bool:
+        try:
+            return stored.stat().st_mtime < self.evaluation.started_at
+        except OSError:
+            return False
+
     @property
     def rejected(self) -> bool:
-        """A verdict "failed" from before this session, which is to be executed again."""
-        if not self.again:
+        """What the agent did is to be done again: asked for, or for a verdict "failed"."""
+        if self.forgets("agent", self.dir.agent_output):
+            return True
+        if not self.asked.again or not self._before_session(self.dir.run_result):
             return False
         result = read_model(self.dir.run_result, RunResult)
-        return result is not None and not result.judge_passed and self._before_session()
+        return result is not None and not result.judge_passed
 
     def kept_agent_result(self) -> AgentResult | None:
         """The agent's stored result, if it is whole and made from what is asked now."""
@@ -383,30 +423,46 @@ class Run:
         result = read_model(self.dir.run_result, RunResult)
         if result is None or self.dir.started.exists():
             return None
-        if self.rejected:
+        if self.rejected or self.forgets("judge", self.dir.run_result) or self.selected_slots():
             return None
         return result if self._is_current(result) else None
 
-    def _before_session(self) -> bool:
-        return self.dir.run_result.stat().st_mtime < self.evaluation.started_at
+    def slot_selected(self, number: int) -> bool:
+        """The user asked for this judge slot by its status, and it is from before."""
+        from .status import agent_is_valid, judge_status
+
+        if not self.asked.slots:
+            return False
+        slot = self.dir.judge_slot(number)
+        if judge_status(slot, agent_is_valid(self.dir)) not in self.asked.slots:
+            return False
+        judgment = slot / "judgment.json"
+        return not judgment.exists() or self._before_session(judgment)
+
+    def selected_slots(self) -> list[int]:
+        """The judge slots that the user asked for by their status."""
+        slots = range(1, len(self.evaluation.judges) + 1)
+        return [number for number in slots if self.slot_selected(number)]
 
     def _is_current(self, result: RunResult) -> bool:
         if not result.inputs:
             return True
-        evaluation = self.evaluation
         try:
-            expected = {"agent": self.agent_inputs(), "verdict": evaluation.verdict_inputs}
+            expected = self.expected_inputs()
         except NotRun:
             return True  # its parents are gone: there is nothing newer to compare it with
-        slots = [name for name in result.inputs if name.startswith("judge_")]
-        if len(slots) != len(evaluation.judges):
+        if {name for name in result.inputs if name.startswith("judge_")} - expected.keys():
             return False
-        for number, inputs in enumerate(evaluation.judge_inputs, 1):
-            expected[f"judge_{number:02d}"] = inputs
         return all(
             inputs.items() <= result.inputs.get(stage, {}).items()
             for stage, inputs in expected.items()
         )
+
+    def expected_inputs(self) -> dict[str, Inputs]:
+        """Stage -> the digests that a stored result must have been made from."""
+        evaluation = self.evaluation
+        judges = {f"judge_{n:02d}": i for n, i in enumerate(evaluation.judge_inputs, 1)}
+        return {"agent": self.agent_inputs(), **judges, "verdict": evaluation.verdict_inputs}
 
 
 def _filled(path: Path) -> bool:

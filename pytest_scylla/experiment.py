@@ -128,6 +128,7 @@ class Task(Shared):
     prompt: str
     criteria: str
     rubric: Rubric
+    rubric_file: Path
     timeout: float | None
     """Seconds an agent may take, where the experiment does not say."""
     max_cost_usd: float | None
@@ -200,7 +201,8 @@ def load_task(directory: Path) -> Task:
         limits = parse(
             directory / "config.yaml", _TaskLimits, read_mapping(directory / "config.yaml")
         )
-    rubric = load_rubric(_named(path, "validation.rubric_file", file.validation.rubric_file))
+    rubric_file = _named(path, "validation.rubric_file", file.validation.rubric_file)
+    rubric = load_rubric(rubric_file)
     criteria_file = file.validation.criteria_file
     criteria = _text(path, "validation.criteria_file", criteria_file) if criteria_file else ""
     return Task(
@@ -213,6 +215,7 @@ def load_task(directory: Path) -> Task:
         prompt=_text(path, "task.prompt_file", file.task.prompt_file),
         criteria=criteria,
         rubric=rubric,
+        rubric_file=rubric_file,
         timeout=limits.timeout_seconds or file.task.timeout_seconds,
         max_cost_usd=limits.max_cost_usd,
         tiers=file.tiers,

@@ -16,6 +16,7 @@ import pytest
 
 from .collection import SESSION, RunItem
 from .errors import NotRun, VerdictFailed
+from .selection import asked, stop_after
 
 if TYPE_CHECKING:
     from .evaluation import Run
@@ -71,7 +72,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     item = request.node
     spec: Run = item.run_spec if isinstance(item, RunItem) else request.param
     session = request.config.stash[SESSION]
-    spec = dataclasses.replace(spec, again=item.nodeid in session.again)
+    spec = dataclasses.replace(spec, asked=asked(request.config, item.nodeid))
     item.stash[RUN] = spec
     with contextlib.ExitStack() as stack:
         if spec.replayed is not None:
@@ -81,6 +82,10 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
             with _skipping():
                 check_ready(spec)
             stack.enter_context(reserved(spec))
+            # Another test of this session may have had the run in the meantime.
+            spec = item.stash[RUN] = dataclasses.replace(spec)
+            if spec.replayed is None:
+                spec.evaluation.prepare()
         yield spec
 
 
@@ -106,29 +111,41 @@ def workspace(run: Run) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def agent_result(run: Run, workspace: Workspace) -> AgentResult:
+def agent_result(request: pytest.FixtureRequest, run: Run, workspace: Workspace) -> AgentResult:
     """What the agent did; executed once, and never again while its answer is there."""
     from . import stages
 
-    return stages.agent_result(run, workspace)
+    result = stages.agent_result(run, workspace)
+    stop_after(request.config, run, "agent")
+    return result
 
 
 @pytest.fixture
-def pipeline_result(run: Run, workspace: Workspace, agent_result: AgentResult) -> PipelineResult:
+def pipeline_result(
+    request: pytest.FixtureRequest, run: Run, workspace: Workspace, agent_result: AgentResult
+) -> PipelineResult:
     """The experiment's build and test commands after the agent (pytest_scylla)."""
     from . import stages
 
-    return stages.pipeline_result(run, workspace, agent_result)
+    result = stages.pipeline_result(run, workspace, agent_result)
+    stop_after(request.config, run, "pipeline")
+    return result
 
 
 @pytest.fixture
 def judgments(
-    run: Run, workspace: Workspace, agent_result: AgentResult, pipeline_result: PipelineResult
+    request: pytest.FixtureRequest,
+    run: Run,
+    workspace: Workspace,
+    agent_result: AgentResult,
+    pipeline_result: PipelineResult,
 ) -> tuple[Judgment, ...]:
     """One judgment for each judge slot; a slot that failed is there as not valid."""
     from . import stages
 
-    return stages.judgments(run, workspace, agent_result, pipeline_result)
+    found = stages.judgments(run, workspace, agent_result, pipeline_result)
+    stop_after(request.config, run, "judge")
+    return found
 
 
 @pytest.fixture
@@ -141,11 +158,14 @@ def verdict(
 ) -> Verdict:
     """The verdict over the judgments; its absence is an error, never a score."""
     from . import stages
+    from .reports.writing import write_run_report
 
     result = stages.verdict(run, agent_result, judgments)
     cached = run.replayed is not None
     if not cached:
         workspace.retire(result.judge_passed)
+    if not cached or run.asked.since == "report":
+        write_run_report(run.dir.path)
     found = Verdict(run, result, cached, request.node.nodeid)
     request.node.stash[VERDICT] = found
     request.node.ihook.pytest_scylla_run_finished(run=run, result=result, cached=cached)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import collection, hookspecs, reporting, session
+from . import collection, hookspecs, reporting, selection, session
 from .collection import SESSION, ExperimentFile
 from .fixtures import agent_result, judgments, pipeline_result, run, verdict, workspace
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .agents import Agent
     from .judges import Judge
+    from .recorder import Recorder
 
 __all__ = ["agent_result", "judgments", "pipeline_result", "run", "verdict", "workspace"]
 
@@ -30,6 +31,7 @@ MARKERS = (
     "@pytest.mark.scylla('path/to/experiment.yaml') calls it for every run of that experiment",
 )
 WORKER_INPUT = "scylla"
+SELECTED_INPUT = "scylla_selected"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="start a new results directory instead of continuing the newest one",
     )
+    selection.add_options(group)
     parser.addini(
         "scylla_results", "directory that holds the results directories", default="results"
     )
@@ -61,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
-        reporting.open_worker(config, worker_input[WORKER_INPUT])
+        reporting.open_worker(config, worker_input[WORKER_INPUT], worker_input[SELECTED_INPUT])
     else:
         reporting.open_controller(config)
 
@@ -69,9 +72,13 @@ def pytest_configure(config: pytest.Config) -> None:
 class XdistHooks:
     """Hooks of pytest-xdist; registered only where it is there."""
 
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Hand the session's decisions to a worker."""
         node.workerinput[WORKER_INPUT] = node.config.stash[SESSION].to_json()
+        node.workerinput[SELECTED_INPUT] = self.recorder.selected
 
 
 @pytest.hookimpl(trylast=True)
@@ -112,7 +119,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs that inherit come after those they inherit from."""
+    """Which runs are selected; those that inherit come after those they inherit from."""
+    selection.select(config, items)
     collection.order(items)
     reporting.limit_reruns(config, items)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .collection import SESSION
-from .errors import InputError
+from .errors import InputError, ScyllaError
 from .plan import Spec
 from .reporting import facts_of
 from .session import INPUTS, Inputs
@@ -19,9 +19,13 @@ from .session import INPUTS, Inputs
 if TYPE_CHECKING:
     from .experiment import Experiment
     from .reports.summary import ExperimentSummary
+    from .tenancy import Tenancy
     from .tiers import Library, Subtest
 
 LASTFAILED = "cache/lastfailed"
+INTERRUPT_GRACE = 2.0
+"""Seconds that agents get after Ctrl-C to end by themselves."""
+
 UNKNOWN_COST = 60.0
 """Seconds that a run is assumed to take where neither history nor a time limit says."""
 
@@ -47,6 +51,8 @@ class Recorder:
         self.config = config
         self.known = dict(self._load(paths))
         self.selected: list[str] = []
+        self.collected: list[pytest.Item] = []
+        self.held: list[Tenancy] = []
         self.reported: set[str] = set()
         self.results: dict[Path, None] = {}
         self.summaries: list[ExperimentSummary] = []
@@ -140,13 +146,42 @@ class Recorder:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Without xdist: what is selected."""
-        if not self.config.getoption("collectonly"):
+        if self.config.getoption("collectonly"):
+            self.collected = session.items
+        else:
             self.expect([item.nodeid for item in session.items])
 
     def expect(self, ids: Iterable[str]) -> None:
         """These items will run: until they have, they count as failed, should we be killed."""
         self.selected = [id for id in ids if self.is_run(id)]
         self._add_lastfailed(id for id in self.selected if not self.has_verdict(id))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Hold the experiments' results directories for this session, before any worker starts."""
+        from .tenancy import Tenancy
+
+        if self.config.getoption("collectonly"):
+            return
+        for known in self.known.values():
+            tenancy = Tenancy(known.results)
+            try:
+                tenancy.take()
+            except ScyllaError as error:
+                raise pytest.UsageError(str(error)) from None
+            self.held.append(tenancy)
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Ctrl-C: end the agents of all workers, and say how to go on."""
+        from .processes import sweep
+
+        for tenancy in self.held:
+            sweep(tenancy.results, grace=INTERRUPT_GRACE)
+
+    def pytest_unconfigure(self) -> None:
+        """Let go of the results directories."""
+        for tenancy in self.held:
+            tenancy.leave()
 
     def _add_lastfailed(self, ids: Iterable[str]) -> None:
         cache = getattr(self.config, "cache", None)
@@ -182,6 +217,7 @@ class Recorder:
         """The closing table of every experiment, and what was left undone."""
         from .reports.terminal import closing_table
 
+        self._dry_run(terminalreporter)
         for summary in self.summaries:
             terminalreporter.write_sep("=", f"scylla: {summary.id}")
             for line in closing_table(summary):
@@ -194,3 +230,17 @@ class Recorder:
                 "the same command goes on with them",
                 yellow=True,
             )
+
+    def _dry_run(self, terminalreporter: Any) -> None:
+        """With --collect-only: what is there of the collected runs, and what would be done."""
+        if not self.collected or self.config.get_verbosity() < 0:
+            return
+        from .selection import explain, status_table
+
+        lines = status_table(self.collected)
+        if self.config.getoption("scylla_explain"):
+            lines = explain(self.config, self.collected)
+        if lines:
+            terminalreporter.write_sep("=", "scylla")
+        for line in lines:
+            terminalreporter.write_line(line)

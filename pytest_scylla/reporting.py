@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -14,9 +15,11 @@ from . import session
 from .collection import SESSION, RunItem
 from .errors import NotRun, RunError, ScyllaError
 from .fixtures import RUN, VERDICT, Verdict
+from .selection import SELECTED
 
 if TYPE_CHECKING:
     from .evaluation import Run
+    from .recorder import Recorder
 
 ATTRIBUTE = "scylla"
 """Name of the attribute on a report: one JSON string, so that it travels from any worker."""
@@ -24,40 +27,42 @@ ATTRIBUTE = "scylla"
 
 def open_controller(config: pytest.Config) -> None:
     """In the process that the user started: decide, and register what this session needs."""
+    if config.getoption("scylla_explain"):
+        config.option.collectonly = True
     added = _lastfailed_experiments(config)
     config.args.extend(added)
     again = _selected_by_lastfailed(config)
     config.stash[SESSION] = session.open_session(config, again, added)
-    found = session.discover(config, [session.results_root(config)])
-    if not found:
-        _register_xdist_hooks(config)
-        return
-    from .html import HtmlColumns
     from .recorder import Recorder
 
-    recorder = Recorder(config, found)
+    recorder = Recorder(config, session.discover(config))
     config.pluginmanager.register(recorder, "scylla-recorder")
-    config.pluginmanager.register(HtmlColumns(config, recorder), "scylla-html")
+    if recorder.known:
+        from .html import HtmlColumns
+
+        config.pluginmanager.register(HtmlColumns(config, recorder), "scylla-html")
     _register_xdist_hooks(config, recorder)
 
 
-def open_worker(config: pytest.Config, text: str) -> None:
+def open_worker(config: pytest.Config, text: str, selected: list[str]) -> None:
     """In a worker of xdist: take over what was decided."""
     decided = config.stash[SESSION] = session.Session.from_json(text)
     config.args.extend(decided.added)
+    if selected:
+        config.stash[SELECTED] = frozenset(selected)
     if decided.scheduled:
         from .scheduling import WorkerSide
 
         config.pluginmanager.register(WorkerSide(), "scylla-worker")
 
 
-def _register_xdist_hooks(config: pytest.Config, recorder: Any = None) -> None:
+def _register_xdist_hooks(config: pytest.Config, recorder: Recorder) -> None:
     if not config.pluginmanager.hasplugin("xdist"):
         return
     from .plugin import XdistHooks
 
-    config.pluginmanager.register(XdistHooks(), "scylla-xdist")
-    if recorder is not None and config.getoption("dist", "no") != "no":
+    config.pluginmanager.register(XdistHooks(recorder), "scylla-xdist")
+    if recorder.known and config.getoption("dist", "no") != "no":
         from .scheduling import ControllerSide
 
         _refuse_other_dist(config)
@@ -139,10 +144,13 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestR
 def _keep_error(run: Run, error: BaseException) -> None:
     if isinstance(error, NotRun):
         return
+    from .reports.writing import write_run_report
     from .stages import record_failure
 
     kind = error.kind if isinstance(error, RunError) else type(error).__name__
     record_failure(run, kind, str(error))
+    with contextlib.suppress(OSError):
+        write_run_report(run.dir.path)
 
 
 def _facts(

@@ -145,7 +145,7 @@ def looks_like_experiment(path: Path) -> bool:
     return sum(any(line.startswith(key) for line in lines) for key in _KEYS) >= 2
 
 
-def discover(config: pytest.Config, ignored: Sequence[Path]) -> list[Path]:
+def discover(config: pytest.Config) -> list[Path]:
     """The experiments below the session's arguments, as pytest will find them.
 
     The process that starts xdist workers collects nothing, and must know before they do.
@@ -158,19 +158,19 @@ def discover(config: pytest.Config, ignored: Sequence[Path]) -> list[Path]:
             if path.name == EXPERIMENT_FILE:
                 found[path.resolve()] = None
         else:
-            found.update(dict.fromkeys(_below(path, patterns, ignored)))
+            found.update(dict.fromkeys(_below(path, patterns, [str(results_root(config))])))
     return list(found)
 
 
-def _below(root: Path, patterns: Sequence[str], ignored: Sequence[Path]) -> Iterator[Path]:
+def _below(root: Path, patterns: Sequence[str], ignored: Sequence[str]) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
+        if "pyvenv.cfg" in names or folder in ignored or _is_data(folder, folders, names):
+            folders.clear()
+            continue
         folders[:] = sorted(
             name
             for name in folders
-            if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-            and Path(folder, name) not in ignored
-            and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
-            and not is_data(Path(folder, name))
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
         )
         if EXPERIMENT_FILE in names:
             path = Path(folder, EXPERIMENT_FILE)
@@ -178,14 +178,53 @@ def _below(root: Path, patterns: Sequence[str], ignored: Sequence[Path]) -> Iter
                 yield path.resolve()
 
 
-def is_data(folder: Path) -> bool:
-    """A task directory or tier library of an experiment: what lies in it is no test."""
-    if (folder / "tiers.yaml").is_file() and (folder / "subtests").is_dir():
+def _is_data(folder: str, folders: Sequence[str], names: Sequence[str]) -> bool:
+    """A task directory, tier library or results directory: what lies in it is no test."""
+    if "tiers.yaml" in names and "subtests" in folders:
         return True
-    if not (folder / "test.yaml").is_file():
+    if "config" in folders and os.path.isfile(f"{folder}/config/experiment.json"):
+        return True
+    return "test.yaml" in names and ("prompt.md" in names or _below_experiment(folder))
+
+
+def _below_experiment(folder: str) -> bool:
+    return any((above / EXPERIMENT_FILE).is_file() for above in list(Path(folder).parents)[:3])
+
+
+def is_ignored(path: Path, config: pytest.Config) -> bool:
+    """Whether a directory holds no tests: results, task directories and tier libraries.
+
+    A place that an argument names is never ignored.
+    """
+    folder = str(path)
+    if PLACES not in config.stash:
+        config.stash[PLACES] = _places(config)
+    ignored, named = config.stash[PLACES]
+    if folder != ignored and not _holds_data(folder):
         return False
-    above = list(folder.parents)[:3]
-    return (folder / "prompt.md").is_file() or any((p / EXPERIMENT_FILE).is_file() for p in above)
+    return not any(place == folder or place.startswith(folder + os.sep) for place in named)
+
+
+def _holds_data(folder: str) -> bool:
+    """As `_is_data`, for a folder that was not listed; a file holds nothing."""
+    isfile = os.path.isfile
+    if isfile(f"{folder}/config/experiment.json"):
+        return True
+    if isfile(f"{folder}/tiers.yaml"):
+        return os.path.isdir(f"{folder}/subtests")
+    return isfile(f"{folder}/test.yaml") and (
+        isfile(f"{folder}/prompt.md") or _below_experiment(folder)
+    )
+
+
+PLACES = pytest.StashKey[tuple[str, list[str]]]()
+
+
+def _places(config: pytest.Config) -> tuple[str, list[str]]:
+    """The results root, and the places that the arguments name."""
+    start = config.invocation_params.dir
+    named = [str(Path(start, argument.split("::")[0]).resolve()) for argument in config.args]
+    return str(results_root(config)), named
 
 
 @dataclass(frozen=True)
@@ -301,17 +340,3 @@ def _check_selection(experiment: Experiment, library: Library) -> None:
         raise InputError(
             experiment.path, "select", "no selected tier has a subtest", "select other tiers"
         )
-
-
-def is_ignored(path: Path, config: pytest.Config) -> bool:
-    """Whether a directory holds no tests: results, task directories and tier libraries.
-
-    A place that an argument names is never ignored.
-    """
-    if not path.is_dir():
-        return False
-    if path != results_root(config) and not is_data(path):
-        return False
-    start = config.invocation_params.dir
-    named = [Path(start, argument.split("::")[0]).resolve() for argument in config.args]
-    return not any(place == path or path in place.parents for place in named)

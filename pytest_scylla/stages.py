@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from .agents import Answer, Job, replay_script
 from .checks import copied
@@ -40,6 +40,7 @@ from .processes import (
 from .processes import (
     run as run_program,
 )
+from .rebuild import LONGEST_OUTPUT, rebuild_agent_result
 from .results import (
     AgentResult,
     CategoryScore,
@@ -66,9 +67,6 @@ from .store import (
 log = logging.getLogger("pytest_scylla")
 
 NO_OUTPUT = "(the agent printed nothing)\n"
-LONGEST_STDOUT = 200_000
-"""Characters of output that agent/result.json repeats; stdout.log has all of it."""
-
 OWN_FILES = frozenset(
     {"agent", "workspace", "workspace.git", "workspace.index", "attempts", "error.json"}
 )
@@ -157,20 +155,11 @@ def _lock_path(run: Run, name: str) -> Path:
 def reserved(run: Run) -> Iterator[None]:
     """Hold the run's directory for this process: one directory, one writer.
 
-    Raises RunError (kind `busy`) where another process works on the same run.
+    Waits for another worker that works on the same run (a session holds its results directories
+    for itself, so it is never another session's).
     """
-    lock = FileLock(_lock_path(run, run.name))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            "busy",
-            f"another process works on {run.dir.path}\n  next: wait for it, or end it",
-        ) from None
-    try:
+    with FileLock(_lock_path(run, run.name)):
         yield
-    finally:
-        lock.release()
 
 
 # -- agent ---------------------------------------------------------------------------------------
@@ -184,12 +173,12 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     """
     if run.replayed is not None:
         return read_model(run.dir.agent_result, AgentResult) or _agent_of(run.replayed)
+    rebuild_agent_result(run.dir)
     kept = run.kept_agent_result()
     if kept is not None and not run.rejected:
         return kept
     setup = run.setup
     clear(run)
-    run.evaluation.prepare()
     run.evaluation.write_manifest(run.subtest, setup)
     path = workspace.fresh()
     return _execute(run, path)
@@ -202,6 +191,7 @@ def check_ready(run: Run) -> None:
     RunError where the tier cannot be composed.
     """
     settings = run.evaluation.experiment.settings
+    rebuild_agent_result(run.dir)
     if run.rejected or run.kept_agent_result() is None:
         reason = run.evaluation.agent.unready()
         if reason:
@@ -359,7 +349,6 @@ def _record(
     directory = run.dir.agent
     hidden = secrets(invocation.env)
     write_json(directory / "timing.json", _timing("agent", finished.duration))
-    write_json(directory / "command_log.json", _command_log(invocation, finished, hidden))
     write_text(directory / "MODEL.md", redact(_model_md(run, answer, version), hidden))
     if answer.error is None:
         write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=True)
@@ -367,8 +356,8 @@ def _record(
     write_bytes(run.dir.patch, _without(checkout.patch(), hidden, run), sync=True)
     result = AgentResult(
         exit_code=finished.exit_code,
-        stdout=finished.stdout[-LONGEST_STDOUT:],
-        stderr=finished.stderr[-LONGEST_STDOUT:],
+        stdout=finished.stdout[-LONGEST_OUTPUT:],
+        stderr=finished.stderr[-LONGEST_OUTPUT:],
         token_stats=answer.tokens,
         cost_usd=answer.cost_usd,
         api_calls=answer.turns,
@@ -380,6 +369,8 @@ def _record(
         base_commit=checkout.setup.commit,
         inputs=run.agent_inputs(),
     )
+    log_of_it = command_log(invocation, finished, hidden, result)
+    write_json(directory / "command_log.json", log_of_it, sync=True)
     write_json(run.dir.agent_result, result, sync=True)
     run.dir.started.unlink()
     if answer.error is not None:
@@ -399,9 +390,10 @@ def _timing(what: str, seconds: float) -> dict[str, object]:
     return {f"{what}_duration_seconds": seconds, "measured_at": now()}
 
 
-def _command_log(
-    invocation: Invocation, finished: Finished, hidden: Mapping[str, str]
+def command_log(
+    invocation: Invocation, finished: Finished, hidden: Mapping[str, str], result: AgentResult
 ) -> dict[str, object]:
+    """command_log.json: what was run, and what result.json is rebuilt from beside the logs."""
     command = {
         "timestamp": now(),
         "command": [redact(word, hidden) for word in invocation.argv],
@@ -412,7 +404,12 @@ def _command_log(
         "stderr_file": "stderr.log",
         "duration_seconds": finished.duration,
     }
-    return {"generated_at": now(), "total_commands": 1, "commands": [command]}
+    return {
+        "generated_at": now(),
+        "total_commands": 1,
+        "commands": [command],
+        "result": result.model_dump(mode="json", exclude={"stdout", "stderr"}),
+    }
 
 
 def _model_md(run: Run, answer: Answer, version: str) -> str:
@@ -437,7 +434,7 @@ def pipeline_result(run: Run, workspace: Workspace, agent: AgentResult) -> Pipel
         return kept or PipelineResult(steps=(), inputs=pipeline_inputs(steps))
     inputs: Inputs = {**pipeline_inputs(steps), "agent": execution(run)}
     kept = read_model(run.dir.pipeline, PipelineResult)
-    if kept is not None and kept.inputs == inputs:
+    if kept is not None and kept.inputs == inputs and not run.forgets("pipeline", run.dir.pipeline):
         return kept
     if not steps:
         return PipelineResult(steps=(), inputs=inputs)
@@ -490,12 +487,23 @@ def _judgment(
 ) -> Judgment:
     slot = run.dir.judge_slot(number)
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
-    kept = read_model(slot / "judgment.json", Judgment)
-    if kept is not None and kept.is_valid and kept.inputs in ({}, inputs):
+    kept = _kept_judgment(run, number, inputs)
+    if kept is not None:
         return kept
+    if run.asked.slots and not run.slot_selected(number):
+        return _invalid(judge, "this slot was not selected", 0.0, inputs)
     _set_slot_aside(run, slot)
     slot.mkdir(parents=True, exist_ok=True)
     return _judge(run, workspace, agent, pipeline, slot, judge, inputs)
+
+
+def _kept_judgment(run: Run, number: int, inputs: Inputs) -> Judgment | None:
+    """The stored judgment of a slot, if it is valid, current, and not asked for again."""
+    path = run.dir.judge_slot(number) / "judgment.json"
+    kept = read_model(path, Judgment)
+    if kept is None or not kept.is_valid or kept.inputs not in ({}, inputs):
+        return None
+    return None if run.forgets("judge", path) or run.slot_selected(number) else kept
 
 
 def _set_slot_aside(run: Run, slot: Path) -> None:

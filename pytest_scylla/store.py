@@ -125,17 +125,56 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.agent = path / "agent"
-        self.judge = path / "judge"
-        self.attempts = path / "attempts"
-        self.run_result = path / "run_result.json"
-        self.pipeline = path / "pipeline.json"
-        self.error = path / "error.json"
-        self.agent_result = self.agent / "result.json"
-        self.agent_output = self.agent / "output.txt"
-        self.patch = self.agent / "changes.patch"
-        self.started = self.agent / "started.json"
+
+    @property
+    def agent(self) -> Path:
+        """What the agent did."""
+        return self.path / "agent"
+
+    @property
+    def judge(self) -> Path:
+        """What the judges said."""
+        return self.path / "judge"
+
+    @property
+    def attempts(self) -> Path:
+        """Earlier executions, whole."""
+        return self.path / "attempts"
+
+    @property
+    def run_result(self) -> Path:
+        """The verdict."""
+        return self.path / "run_result.json"
+
+    @property
+    def pipeline(self) -> Path:
+        """The pipeline after the agent."""
+        return self.path / "pipeline.json"
+
+    @property
+    def error(self) -> Path:
+        """Why there is no verdict."""
+        return self.path / "error.json"
+
+    @property
+    def agent_result(self) -> Path:
+        """What the agent's work came to."""
+        return self.path / "agent" / "result.json"
+
+    @property
+    def agent_output(self) -> Path:
+        """The agent's answer."""
+        return self.path / "agent" / "output.txt"
+
+    @property
+    def patch(self) -> Path:
+        """What the agent changed."""
+        return self.path / "agent" / "changes.patch"
+
+    @property
+    def started(self) -> Path:
         """There while an agent works; found later, it says that the agent was cut off."""
+        return self.path / "agent" / "started.json"
 
     def __fspath__(self) -> str:
         return str(self.path)

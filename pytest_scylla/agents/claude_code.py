@@ -9,6 +9,7 @@ the model is compared with what the tier gave: a difference is an ERROR, never a
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -40,6 +41,7 @@ LIMITS = {"error_max_turns": "max_turns", "error_max_budget_usd": "budget_exhaus
 """Ends that are judged on what the agent left: subtype -> stop reason."""
 
 KEY_STEP = f"correct {KEYS[0]}"
+LOGS_STEP = "read stdout.log and stderr.log in the run's agent directory"
 LATER_STEP = "the same command goes on when the API takes requests again"
 STATUSES = {
     401: ("auth", KEY_STEP),
@@ -50,8 +52,9 @@ STATUSES = {
 }
 """What a status of the API means: its kind, and the next step. Others are `api_error`."""
 
-MEMORIES = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md")
-"""Instructions that the program reads in every directory above, and in .claude there."""
+MEMORIES = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", ".claude/CLAUDE.md", ".claude/AGENTS.md",
+            ".claude/rules/**")  # fmt: skip
+"""Instructions that the program reads in every directory from the root to the workspace."""
 
 OTHER_NAMES = {"Agent": "Task", "KillShell": "TaskStop", "KillBash": "TaskStop"}
 """Tools that the program takes by one name and reports by another."""
@@ -190,7 +193,9 @@ class ClaudeCode(Strict):
         limit = "timeout" if finished.timed_out else LIMITS.get(str(stream.last.get("subtype")))
         if limit:
             answer = replace(answer, stop_reason=limit, limited=True)
-        error = _error(stream, finished, job.setup, bool(limit))
+        elif stream.last.get("stop_reason") == "refusal":
+            answer = replace(answer, stop_reason="refusal")
+        error = _error(stream, finished, job.setup)
         return replace(answer, stop_reason=error.kind, error=error) if error else answer
 
 
@@ -219,17 +224,11 @@ def memories_above(workspace: Path) -> list[str]:
     """Patterns for the instructions in directories above: they would be read, and are no tier's."""
     found = []
     for folder in workspace.resolve().parents:
-        for place in (folder, folder / ".claude"):
-            found += [place / name for name in MEMORIES if (place / name).is_file()]
-        if (folder / ".claude" / "rules").is_dir():
-            found.append(folder / ".claude" / "rules" / "**")
-    return [_pattern(path) for path in found]
-
-
-def _pattern(path: Path) -> str:
-    """A glob for one path: signs that a pattern could take for its own are not spelled out."""
-    *folders, name = path.parts
-    return "/".join([re.sub(r"[^\w.-]+", "*", part).strip("/") for part in folders] + [name])
+        # Signs that a pattern could take for its own are not spelled out.
+        place = re.sub(r"[^\w./-]+", "*", str(folder), flags=re.ASCII).rstrip("/")
+        there = [n for n in MEMORIES if os.path.exists(folder / n.removesuffix("/**"))]
+        found += [f"{place}/{name}" for name in there]
+    return found
 
 
 def _agent_names(setup: Setup) -> Iterator[tuple[str, str]]:
@@ -256,17 +255,17 @@ class _Stream:
         self.init = next((e for e in self.events if e.get("subtype") == "init"), {})
         self.results = [e for e in self.events if e.get("type") == "result"]
         self.last = self.results[-1] if self.results else {}
-        place = self.events.index(self.last) + 1 if self.results else 0
-        said = [e for e in self.events if e.get("type") == "assistant"]
-        self.texts = [text for event in said for text in _texts(event)]
-        later = [e["message"] for e in self.events[place:] if e.get("type") == "assistant"]
+        self.said = [e for e in self.events if e.get("type") == "assistant"]
+        after = list(itertools.takewhile(lambda e: e is not self.last, reversed(self.events)))
+        later = [e.get("message", {}) for e in reversed(after) if e.get("type") == "assistant"]
         # A message comes once per content block, with the same usage.
         self.later = {message.get("id"): message.get("usage") or {} for message in later}
 
     @property
     def text(self) -> str:
         """The last result, or what was said last where the run was cut off."""
-        return str(self.last.get("result") or next(reversed(self.texts), ""))
+        texts = [text for event in self.said for text in _texts(event)]
+        return str(self.last.get("result") or "".join(texts[-1:]))
 
     @property
     def tokens(self) -> TokenStats:
@@ -290,18 +289,15 @@ class _Stream:
         return sum(int(r.get("num_turns") or 0) for r in self.results) + len(self.later)
 
     @property
-    def refused(self) -> Mapping[str, Any] | None:
-        """The API's last refusal, where the program was still waiting to ask again."""
-        for event in reversed(self.events):
-            if event.get("subtype") == "api_retry":
-                return event
-            if event.get("type") in ("assistant", "user", "result"):
-                return None
-        return None
+    def retry(self) -> dict[str, Any] | None:
+        """The API's last error, where the program was still waiting to ask again."""
+        kinds = ("assistant", "user", "result")
+        told = [e for e in self.events if e.get("type") in kinds or e.get("subtype") == "api_retry"]
+        return told[-1] if told and told[-1].get("subtype") == "api_retry" else None
 
 
 def _events(stdout: str) -> Iterator[dict[str, Any]]:
-    for line in stdout.splitlines():
+    for line in stdout.split("\n"):  # splitlines would break at signs that JSON leaves as they are
         try:
             event = json.loads(line)
         except ValueError:
@@ -313,7 +309,7 @@ def _events(stdout: str) -> Iterator[dict[str, Any]]:
 def _texts(event: Mapping[str, Any]) -> Iterator[str]:
     """What the agent itself says in a message, not a sub-agent."""
     if not event.get("parent_tool_use_id"):
-        for block in event["message"].get("content") or ():
+        for block in event.get("message", {}).get("content") or ():
             if block.get("type") == "text":
                 yield block["text"]
 
@@ -330,7 +326,7 @@ def _short(usage: Mapping[str, Any]) -> TokenStats:
 # -- what went wrong -----------------------------------------------------------------------------
 
 
-def _error(stream: _Stream, finished: Finished, setup: Setup, limited: bool) -> RunError | None:
+def _error(stream: _Stream, finished: Finished, setup: Setup) -> RunError | None:
     """Why there is nothing to judge, if so: from events and exit status, never from prose."""
     last = stream.last
     lacking = _not_offered(stream.init, setup) if stream.init else None
@@ -338,21 +334,13 @@ def _error(stream: _Stream, finished: Finished, setup: Setup, limited: bool) -> 
         return lacking
     if finished.timed_out:
         return _never_answered(stream)
-    if limited or (last and not last.get("is_error") and finished.exit_code == 0):
-        return None
     if not last:
         return _crash(finished)
-    reason, status = last.get("terminal_reason"), last.get("api_error_status")
-    if reason == "api_error":
-        return _api_error(status, stream.text)
-    kind = "agent_error" if reason in (None, "completed") else str(reason)
-    return RunError(kind, f"Claude Code gave up ({kind}): {stream.text[:500]}")
-
-
-def _api_error(status: int | None, text: str) -> RunError:
-    kind, step = STATUSES.get(status or 0, ("api_error", LATER_STEP))
-    said = f"the API answered {status}" if status else "the API cannot be reached"
-    return RunError(kind, f"{said}: {text[:500]}\n  next: {step}")
+    if last.get("subtype") in LIMITS or last.get("stop_reason") == "refusal":
+        return None
+    if last.get("is_error") or finished.exit_code:
+        return _gave_up(last, stream.text[:500])
+    return None
 
 
 def _never_answered(stream: _Stream) -> RunError | None:
@@ -360,16 +348,30 @@ def _never_answered(stream: _Stream) -> RunError | None:
     if not stream.init:
         step = "give it more time: agent.timeout in experiment.yaml"
         return RunError("not_started", f"Claude Code had not begun in time\n  next: {step}")
-    if stream.refused:
-        status = stream.refused.get("error_status")
-        return _api_error(status, f"{stream.refused.get('error')}, until the time was up")
+    if stream.retry:
+        status, error = stream.retry.get("error_status"), stream.retry.get("error")
+        return _api_error(status, f"{error}, until the time was up")
     return None
 
 
 def _crash(finished: Finished) -> RunError:
     said = finished.stderr.strip().splitlines()[-1:] or ["it said nothing"]
     ended = f"Claude Code ended with {finished.exit_code} and no result"
-    return RunError("crash", f"{ended}: {said[0][:500]}")
+    return RunError("crash", f"{ended}: {said[0][:500]}\n  next: {LOGS_STEP}")
+
+
+def _gave_up(last: Mapping[str, Any], text: str) -> RunError:
+    reason = str(last.get("terminal_reason"))
+    if reason == "api_error":
+        return _api_error(last.get("api_error_status"), text)
+    kind = "agent_error" if reason in ("None", "completed") else reason
+    return RunError(kind, f"Claude Code gave up ({kind}): {text}\n  next: {LOGS_STEP}")
+
+
+def _api_error(status: int | None, text: str) -> RunError:
+    kind, step = STATUSES.get(status or 0, ("api_error", LATER_STEP))
+    said = f"the API answered {status}" if status else "the API gave no answer"
+    return RunError(kind, f"{said}: {text}\n  next: {step}")
 
 
 def _not_offered(init: Mapping[str, Any], setup: Setup) -> RunError | None:

@@ -1,0 +1,197 @@
+"""Which runs a session takes on, by what is already there of them, and what is done again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .collection import SESSION, RunItem
+
+if TYPE_CHECKING:
+    from .evaluation import Asked, Run
+
+AGENT_STATUSES = ("completed", "results", "failed", "partial", "missing", "stale")
+JUDGE_STATUSES = ("complete", "missing", "failed", "partial", "agent_failed")
+FROM = ("workspace", "agent", "pipeline", "judge", "report")
+UNTIL = ("agent", "pipeline", "judge")
+
+
+def add_options(group: pytest.OptionGroup) -> None:
+    """Options that select runs and say what is done again."""
+    group.addoption(
+        "--scylla-status",
+        action="append",
+        choices=AGENT_STATUSES,
+        default=[],
+        help="select runs with this status (repeatable); with --collect-only: the dry run",
+    )
+    group.addoption(
+        "--scylla-judge-status",
+        action="append",
+        choices=JUDGE_STATUSES,
+        default=[],
+        help="select runs that have a judge slot with this status (repeatable), and judge only "
+        "such slots",
+    )
+    group.addoption(
+        "--scylla-runs",
+        type=_numbers,
+        metavar="N,N",
+        help="select runs by number, for example 1,3,5 or 2-4",
+    )
+    group.addoption(
+        "--scylla-from",
+        choices=FROM,
+        help="forget this stage of the selected runs and what follows it, keep what comes before",
+    )
+    group.addoption(
+        "--scylla-until", choices=UNTIL, help="stop after this stage; the run shows as skipped"
+    )
+
+    group.addoption(
+        "--scylla-explain",
+        action="store_true",
+        help="say for every stage of the selected runs whether it is kept or done again, and why; "
+        "nothing is run",
+    )
+
+
+def _numbers(text: str) -> frozenset[int]:
+    """`1,3-5` as a set of run numbers."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def explain(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
+    """`--scylla-explain`: what the next session does with each stage of the collected runs."""
+    from .stagewise import outlook
+
+    lines = []
+    for item in items:
+        if isinstance(item, RunItem):
+            run = dataclasses.replace(item.run_spec, asked=asked(config, item.nodeid))
+            lines += [item.nodeid, *(f"  {line}" for line in outlook(run))]
+    return lines
+
+
+def asked(config: pytest.Config, nodeid: str) -> Asked:
+    """What the options say of a run."""
+    from .evaluation import Asked
+
+    return Asked(
+        again=nodeid in config.stash[SESSION].again,
+        since=config.getoption("scylla_from"),
+        slots=frozenset(config.getoption("scylla_judge_status")),
+    )
+
+
+def stop_after(config: pytest.Config, run: Run, stage: str) -> None:
+    """`--scylla-until`: leave a run that has no verdict yet as it is after `stage`."""
+    if config.getoption("scylla_until") == stage and run.replayed is None:
+        pytest.skip(f"stopped after {stage}")
+
+
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the runs that the options do not select; ordinary tests stay.
+
+    A worker that replaces a dead one takes the selection of the others: statuses have changed.
+    """
+    wanted = Wanted(config)
+    if SELECTED in config.stash:
+        selected = config.stash[SELECTED]
+        items[:] = [i for i in items if not isinstance(i, RunItem) or i.nodeid in selected]
+    elif wanted.anything:
+        kept = [item for item in items if not isinstance(item, RunItem) or wanted.run(item)]
+        dropped = [item for item in items if isinstance(item, RunItem) and not wanted.run(item)]
+        items[:] = kept
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+
+
+SELECTED = pytest.StashKey[frozenset[str]]()
+
+
+class Wanted:
+    """The selection that the options make."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.statuses = frozenset(config.getoption("scylla_status"))
+        self.slots = frozenset(config.getoption("scylla_judge_status"))
+        self.numbers: frozenset[int] | None = config.getoption("scylla_runs")
+        self._known: dict[str, bool] = {}
+
+    @property
+    def anything(self) -> bool:
+        """Some option selects."""
+        return bool(self.statuses or self.slots or self.numbers is not None)
+
+    def run(self, item: RunItem) -> bool:
+        """Whether a run is selected; decided once."""
+        if item.nodeid not in self._known:
+            self._known[item.nodeid] = self._selects(item.run_spec)
+        return self._known[item.nodeid]
+
+    def _selects(self, run: Run) -> bool:
+        if self.numbers is not None and run.number not in self.numbers:
+            return False
+        if self.statuses and status_of(run) not in self.statuses:
+            return False
+        return not self.slots or any(s in self.slots for s in slot_statuses(run))
+
+
+def status_of(run: Run) -> str:
+    """The run's agent status; `stale` where it is complete, but not of what is asked now."""
+    from .errors import ScyllaError
+    from .status import agent_status
+
+    found = agent_status(run.dir)
+    if found == "completed":
+        try:
+            plain = dataclasses.replace(run, asked=type(run.asked)())
+            return found if plain.replayed is not None else "stale"
+        except ScyllaError:
+            return "stale"
+    return found
+
+
+def slot_statuses(run: Run) -> list[str]:
+    """The statuses of the run's judge slots."""
+    from .status import agent_is_valid, judge_status
+
+    valid = agent_is_valid(run.dir)
+    slots = range(1, len(run.evaluation.judges) + 1)
+    return [judge_status(run.dir.judge_slot(number), valid) for number in slots]
+
+
+def status_table(items: Iterable[Any]) -> list[str]:
+    """Runs per tier and status, and their judge slots: the dry run."""
+    tiers: dict[str, Counter[str]] = {}
+    slots: Counter[str] = Counter()
+    for run in (item.run_spec for item in items if isinstance(item, RunItem)):
+        name = f"{run.evaluation.experiment.id} {run.subtest.tier}"
+        tiers.setdefault(name, Counter())[status_of(run)] += 1
+        slots.update(slot_statuses(run))
+    if not tiers:
+        return []
+    head = ["tier", *AGENT_STATUSES]
+    rows = [[name, *(str(counts[s]) for s in AGENT_STATUSES)] for name, counts in tiers.items()]
+    total = sum(tiers.values(), Counter())
+    rows.append(["all", *(str(total[s]) for s in AGENT_STATUSES)])
+    widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
+    lines = [
+        "  ".join(
+            c.rjust(w) if n else c.ljust(w)
+            for n, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [head, *rows]
+    ]
+    judged = ", ".join(f"{slots[s]} {s}" for s in JUDGE_STATUSES if slots[s])
+    return [*lines, f"judge slots: {judged}"]

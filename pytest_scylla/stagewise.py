@@ -1,0 +1,119 @@
+"""For every stage of a run: is it kept, or done again, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .errors import NotRun, ScyllaError
+from .evaluation import Run
+from .results import AgentResult, Inputs, Judgment, PipelineResult, RunResult
+from .stages import execution
+from .status import agent_status
+from .store import read_model
+
+KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the next session will do with one stage."""
+
+    stage: str
+    todo: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.stage:<10} {'again' if self.todo else KEPT:<6} {self.reason}"
+
+
+def outlook(run: Run) -> list[Outlook]:
+    """All stages of a run, in their order; what follows a stage that is done again is too."""
+    lines: list[Outlook] = []
+    todo = False
+    for stage, reason in _reasons(run):
+        if todo:
+            reason = reason or "what comes before it is done again"
+        todo = todo or bool(reason and stage.startswith(("agent", "pipeline")))
+        lines.append(Outlook(stage, bool(reason), reason or "whole, and its inputs are the same"))
+    judged_again = any(line.todo for line in lines)
+    verdict = _verdict(run) or ("what it rests on is done again" if judged_again else None)
+    lines.append(Outlook("verdict", bool(verdict), verdict or "its judgments are the same"))
+    lines.append(Outlook("report", bool(verdict), "made from the run's directory"))
+    return [_workspace(run, lines), *lines]
+
+
+def _reasons(run: Run) -> Iterator[tuple[str, str | None]]:
+    yield "agent", _agent(run)
+    yield "pipeline", _pipeline(run)
+    for number in range(1, len(run.evaluation.judges) + 1):
+        yield f"judge_{number:02d}", _judge(run, number)
+
+
+def _workspace(run: Run, lines: list[Outlook]) -> Outlook:
+    if lines[0].todo:
+        return Outlook("workspace", True, "a fresh one for the agent")
+    if run.checkout().exists:
+        return Outlook("workspace", False, "it is there")
+    needed = any(line.todo for line in lines if line.stage != "report")
+    reason = "it is gone: made anew from base and patch" if needed else "gone, and not needed"
+    return Outlook("workspace", needed, reason)
+
+
+def _agent(run: Run) -> str | None:
+    if run.rejected:
+        return "asked for (--scylla-from, or --lf and the verdict was `failed`)"
+    result = read_model(run.dir.agent_result, AgentResult)
+    if run.dir.started.exists():
+        return "the agent was cut off: its attempt is kept, and it starts afresh"
+    status = agent_status(run.dir)
+    if result is None or status in ("missing", "failed", "partial"):
+        return f"there is no answer of the agent yet (status {status})"
+    try:
+        return _changes(result.inputs, run.agent_inputs())
+    except NotRun:
+        return None
+    except ScyllaError as error:
+        return str(error).splitlines()[0]
+
+
+def _pipeline(run: Run) -> str | None:
+    from .pipeline import pipeline_inputs
+
+    steps = run.evaluation.experiment.settings.pipeline
+    if not steps:
+        return None
+    result = read_model(run.dir.pipeline, PipelineResult)
+    if result is None:
+        return "it has not run"
+    if run.forgets("pipeline", run.dir.pipeline):
+        return "asked for (--scylla-from)"
+    return _changes(result.inputs, {**pipeline_inputs(steps), "agent": execution(run)})
+
+
+def _judge(run: Run, number: int) -> str | None:
+    path = run.dir.judge_slot(number) / "judgment.json"
+    judgment = read_model(path, Judgment)
+    if judgment is None:
+        return "no judgment yet"
+    if run.forgets("judge", path) or run.slot_selected(number):
+        return "asked for (--scylla-from or --scylla-judge-status)"
+    if not judgment.is_valid:
+        return f"its judgment is not valid: {judgment.error or 'no reason given'}"
+    inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
+    return _changes(judgment.inputs, inputs)
+
+
+def _verdict(run: Run) -> str | None:
+    result = read_model(run.dir.run_result, RunResult)
+    if result is None:
+        return "no verdict yet"
+    return _changes(result.inputs.get("verdict", {}), run.evaluation.verdict_inputs)
+
+
+def _changes(stored: Inputs, asked: Inputs) -> str | None:
+    """Which inputs differ. A result without inputs comes from elsewhere, and is believed."""
+    if not stored:
+        return None
+    changed = sorted(name for name in asked if stored.get(name) != asked[name])
+    return f"changed: {', '.join(changed)}" if changed else None

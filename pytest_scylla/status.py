@@ -1,0 +1,114 @@
+"""How far a run has come, and each of its judges, from the files in its directory.
+
+A file counts where its content is whole: it parses, and holds its fields. Nothing but the run's
+directory is asked, and the workspace is never entered.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic_core import from_json
+
+from .store import RunDir
+
+AgentStatus = Literal["completed", "results", "failed", "partial", "missing", "stale"]
+JudgeStatus = Literal["complete", "missing", "failed", "partial", "agent_failed"]
+
+AGENT_STATUSES: tuple[AgentStatus, ...] = get_args(AgentStatus)
+"""`stale` is for those who know what is asked now: complete, but an input has changed since."""
+
+JUDGE_STATUSES: tuple[JudgeStatus, ...] = get_args(JudgeStatus)
+
+_AGENT_FIELDS = frozenset({"exit_code", "token_stats", "cost_usd"})
+_RUN_FIELDS = frozenset({"run_number", "token_stats", "cost_usd", "judge_score", "judge_passed"})
+
+
+def agent_status(run: RunDir) -> AgentStatus:
+    """Status of a run; the first that fits.
+
+    missing: nothing there. completed: answer, agent result, judges and verdict. results: an
+    answer and its logs, from which what lacks can be rebuilt. failed: stderr but no answer.
+    partial: begun. A run whose agent was cut off is never more than `failed` or `partial`.
+    """
+    agent = f"{run.path}/agent"
+    if not os.path.isdir(run.path):
+        return "missing"
+    answered = _size(f"{agent}/output.txt") > 0 and not os.path.exists(f"{agent}/started.json")
+    logged = _size(f"{agent}/timing.json") > 0 and _size(f"{agent}/command_log.json") > 0
+    if answered and os.path.isdir(f"{run.path}/judge") and _is_complete(run.path):
+        return "completed"
+    if answered and logged:
+        return "results"
+    if os.path.exists(f"{agent}/stderr.log") and not answered:
+        return "failed"
+    if os.path.isdir(agent) and not answered and not logged:
+        return "partial"
+    return "missing"
+
+
+def _is_complete(run: Path) -> bool:
+    return has_fields(f"{run}/run_result.json", _RUN_FIELDS) and has_fields(
+        f"{run}/agent/result.json", _AGENT_FIELDS
+    )
+
+
+def agent_is_valid(run: RunDir) -> bool:
+    """The agent has answered, and its result is whole."""
+    return (
+        _size(f"{run.path}/agent/output.txt") > 0
+        and not os.path.exists(f"{run.path}/agent/started.json")
+        and has_fields(f"{run.path}/agent/result.json", _AGENT_FIELDS)
+    )
+
+
+def judge_status(slot: Path, agent_valid: bool) -> JudgeStatus:
+    """Status of a judge slot.
+
+    agent_failed: there is nothing to judge. missing: never asked. complete: a valid judgment.
+    partial: begun, with neither judgment nor error. failed: anything else.
+    """
+    if not agent_valid:
+        return "agent_failed"
+    try:
+        names = os.listdir(slot)
+    except OSError:
+        return "missing"
+    if not names:
+        return "missing"
+    if "judgment.json" in names and _is_valid_judgment(f"{slot}/judgment.json"):
+        return "complete"
+    return "failed" if "judgment.json" in names or "error.log" in names else "partial"
+
+
+def _is_valid_judgment(path: str) -> bool:
+    judgment = _object(path)
+    if judgment is None or judgment.get("is_valid") is False:
+        return False
+    score = judgment.get("score")
+    return isinstance(score, (int, float)) and not isinstance(score, bool)
+
+
+def has_fields(path: str, fields: Iterable[str]) -> bool:
+    """A JSON object with these fields is in the file."""
+    value = _object(path)
+    return value is not None and all(name in value for name in fields)
+
+
+def _object(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            value = from_json(file.read())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1

@@ -1,0 +1,68 @@
+"""One session at a time for a results directory, and the end of what dead sessions left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from .errors import ScyllaError
+from .processes import sweep
+from .store import now, read_json, write_json
+
+FOLDER = ".locks"
+
+
+class Tenancy:
+    """Holds a results directory for this session. The lock protects every file below it.
+
+    It is the operating system's: a session that was killed holds nothing.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        folder = results.parent / FOLDER
+        self._lock = FileLock(folder / f"{results.name}.lock")
+        self._owner = folder / f"{results.name}.json"
+
+    def take(self) -> None:
+        """Hold the directory, and end the processes that a dead session left in it.
+
+        Raises ScyllaError with the holder's process id and host, where another session has it.
+        """
+        try:
+            self._owner.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ScyllaError(self._taken()) from None
+        except OSError as error:
+            raise ScyllaError(
+                f"cannot write to {self.results.parent}: {error.strerror}\n"
+                "  next: make room or make it writable, or name another place (--scylla-results)"
+            ) from None
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+        write_json(self._owner, owner)
+        if self.results.is_dir():
+            sweep(self.results)
+
+    def _taken(self) -> str:
+        owner: dict[str, Any] = read_json(self._owner) or {}
+        who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+        return (
+            f"{self.results} is in use by another session ({who}, since {owner.get('since', '?')})"
+            "\n  next: wait for it, end it, or start a new directory with --scylla-fresh"
+        )
+
+    def leave(self) -> None:
+        """Let the next session have the directory."""
+        with contextlib.suppress(OSError):
+            self._owner.unlink()
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            Path(self._lock.lock_file).unlink()
+            self._owner.parent.rmdir()
+            self.results.parent.rmdir()
