@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import logging
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotRun, RunError
 from .experiment import Experiment
-from .results import AgentResult, ConfigManifest, Inputs, RunResult
+from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecord
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from .agents import Agent
     from .judges import Judge
     from .workspace import Checkout, SetupRepository, Sources
+
+log = logging.getLogger("pytest_scylla")
+
+Sealed = TypeVar("Sealed", bound=SealedRecord)
 
 CLOSE = 0.05
 """Two median scores nearer than this are a tie, which the fewer tokens decide."""
@@ -71,6 +78,8 @@ class Evaluation:
     """When the session began (seconds since the epoch)."""
     outer_timeout: float | None = None
     """Seconds after which something else (pytest-timeout) ends a test."""
+    secret: str = ""
+    """Seals the results that this session writes."""
     _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
     _repositories: dict[str, SetupRepository] = field(default_factory=dict)
     _best: dict[str, Cell] = field(default_factory=dict)
@@ -317,9 +326,25 @@ def counted_result(run: RunDir) -> RunResult | None:
     newest = read_model(run.run_result, RunResult)
     for number in run.attempt_numbers():
         earlier = read_model(run.attempts / f"attempt_{number:02d}" / "run_result.json", RunResult)
-        if earlier and (newest is None or earlier.inputs == newest.inputs):
+        if earlier and (newest is None or _asked(earlier) == _asked(newest)):
             return earlier
     return newest
+
+
+def _asked(result: RunResult) -> dict[str, Inputs]:
+    """What a result was made from, less what the agent did with it."""
+    return {
+        stage: {
+            name: value for name, value in inputs.items() if stage == "agent" or name != "agent"
+        }
+        for stage, inputs in result.inputs.items()
+    }
+
+
+def seal(record: SealedRecord, secret: str) -> str:
+    """A message authentication code (HMAC-SHA-256) of a record."""
+    content = record.model_dump_json(exclude={"seal"}).encode()
+    return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
 
 
 STAGES = ("workspace", "agent", "pipeline", "judge", "report")
@@ -336,6 +361,8 @@ class Asked:
     """Forget this stage and what follows it (`--scylla-from`)."""
     slots: frozenset[str] = frozenset()
     """Only judge slots with one of these statuses are judged (`--scylla-judge-status`)."""
+    until: str | None = None
+    """Stop after this stage (`--scylla-until`)."""
 
 
 @dataclass(frozen=True)
@@ -378,6 +405,24 @@ class Run:
         """Digests of everything that the agent's work depends on."""
         return {**self.evaluation.task_inputs, "tier": self.setup.digest}
 
+    def read(self, path: Path, model: type[Sealed]) -> Sealed | None:
+        """A stored record, if it is whole and was written by us.
+
+        A record that appeared in this session without its seal was put there by somebody else
+        (an agent, say, that reached out of its workspace): it is not read.
+        """
+        record = read_model(path, model)
+        if record is None or path.stat().st_ctime < self.evaluation.started_at:
+            return record
+        if record.seal == seal(record, self.evaluation.secret):
+            return record
+        log.warning("%s was not written by this session: not read", path)
+        return None
+
+    def sealed(self, record: Sealed) -> Sealed:
+        """A record with this session's seal, to be written."""
+        return record.model_copy(update={"seal": seal(record, self.evaluation.secret)})
+
     def forgets(self, stage: str, stored: Path) -> bool:
         """The user asked to do `stage` again, and what is stored of it is from before.
 
@@ -408,7 +453,7 @@ class Run:
         """The agent's stored result, if it is whole and made from what is asked now."""
         if self.dir.started.exists() or not _filled(self.dir.agent_output):
             return None
-        result = read_model(self.dir.agent_result, AgentResult)
+        result = self.read(self.dir.agent_result, AgentResult)
         if result is None or not result.inputs:
             return result
         try:
@@ -420,7 +465,7 @@ class Run:
     def replayed(self) -> RunResult | None:
         """The stored verdict, if it is whole and rests on what is asked now; decided once,
         before anything is done for the run."""
-        result = read_model(self.dir.run_result, RunResult)
+        result = self.read(self.dir.run_result, RunResult)
         if result is None or self.dir.started.exists():
             return None
         if self.rejected or self.forgets("judge", self.dir.run_result) or self.selected_slots():

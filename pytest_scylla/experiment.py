@@ -43,6 +43,7 @@ class StepConfig(Strict):
     """One step of the pipeline that runs after the agent."""
 
     name: str = Field(pattern=NAME)
+    """Names the step in reports."""
     run: str = Field(min_length=1)
     """Shell command; exit status 0 = passed, 127 = not applicable (the tool is missing)."""
     timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
@@ -55,6 +56,7 @@ class ExperimentFile(Strict):
     id: str = Field(pattern=NAME)
     """Names the results directory."""
     description: str = ""
+    """What the experiment is for; shown nowhere but here."""
     task: str
     """The task directory (holds test.yaml), relative to this file."""
     tiers: str
@@ -64,11 +66,13 @@ class ExperimentFile(Strict):
     runs: int = Field(default=10, ge=1, le=999)
     """Runs per subtest."""
     agent: AdapterConfig
+    """The agent adapter and its options."""
     judges: tuple[AdapterConfig, ...] = Field(min_length=1)
     """One judge slot each."""
     quorum: int | None = Field(default=None, ge=1)
     """Valid judgments that a verdict needs; default: a strict majority of the slots."""
     workspace: WorkspaceConfig = WorkspaceConfig()
+    """How workspaces are made and kept."""
     pipeline: tuple[StepConfig, ...] = ()
     """Commands that run after the agent, in a copy of its workspace."""
 

@@ -16,7 +16,7 @@ import pytest
 
 from .collection import SESSION, RunItem
 from .errors import NotRun, VerdictFailed
-from .selection import asked, stop_after
+from .selection import asked
 
 if TYPE_CHECKING:
     from .evaluation import Run
@@ -92,6 +92,12 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 RUN = pytest.StashKey["Run"]()
 
 
+def _stop_after(run: Run, stage: str) -> None:
+    """`--scylla-until`: leave a run that has no verdict yet as it is after `stage`."""
+    if run.asked.until == stage and run.replayed is None:
+        pytest.skip(f"stopped after {stage}")
+
+
 def _refuse_unasked(run: Run, named: bool) -> None:
     evaluation = run.evaluation
     if not named and (evaluation.agent.paid or any(judge.paid for judge in evaluation.judges)):
@@ -111,30 +117,27 @@ def workspace(run: Run) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def agent_result(request: pytest.FixtureRequest, run: Run, workspace: Workspace) -> AgentResult:
+def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     """What the agent did; executed once, and never again while its answer is there."""
     from . import stages
 
     result = stages.agent_result(run, workspace)
-    stop_after(request.config, run, "agent")
+    _stop_after(run, "agent")
     return result
 
 
 @pytest.fixture
-def pipeline_result(
-    request: pytest.FixtureRequest, run: Run, workspace: Workspace, agent_result: AgentResult
-) -> PipelineResult:
+def pipeline_result(run: Run, workspace: Workspace, agent_result: AgentResult) -> PipelineResult:
     """The experiment's build and test commands after the agent (pytest_scylla)."""
     from . import stages
 
     result = stages.pipeline_result(run, workspace, agent_result)
-    stop_after(request.config, run, "pipeline")
+    _stop_after(run, "pipeline")
     return result
 
 
 @pytest.fixture
 def judgments(
-    request: pytest.FixtureRequest,
     run: Run,
     workspace: Workspace,
     agent_result: AgentResult,
@@ -144,7 +147,7 @@ def judgments(
     from . import stages
 
     found = stages.judgments(run, workspace, agent_result, pipeline_result)
-    stop_after(request.config, run, "judge")
+    _stop_after(run, "judge")
     return found
 
 

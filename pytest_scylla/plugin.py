@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--scylla-results",
         metavar="DIR",
-        help="directory that holds the results directories (ini: scylla_results)",
+        help="directory that holds the results directories (ini: scylla_results; default: results)",
     )
     group.addoption(
         "--scylla-fresh",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .evaluation import Run
     from .recorder import Recorder
 
+PARSED = "scylla_facts"
+"""The same, parsed once in the process that shows it."""
+
 ATTRIBUTE = "scylla"
 """Name of the attribute on a report: one JSON string, so that it travels from any worker."""
 
@@ -184,8 +187,12 @@ def _facts(
 
 def facts_of(report: Any) -> dict[str, Any] | None:
     """What `annotate` put on a report, if anything."""
-    text = getattr(report, ATTRIBUTE, None)
-    return json.loads(text) if text else None
+    if not hasattr(report, ATTRIBUTE):
+        return None
+    if not hasattr(report, PARSED):
+        setattr(report, PARSED, json.loads(getattr(report, ATTRIBUTE)))
+    facts: dict[str, Any] = getattr(report, PARSED)
+    return facts
 
 
 def status(report: Any) -> tuple[str, str, str | tuple[str, Mapping[str, bool]]] | None:

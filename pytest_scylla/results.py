@@ -16,6 +16,13 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
+class SealedRecord(Record):
+    """A record that later sessions believe; the session that wrote it has sealed it."""
+
+    seal: str = ""
+    """Message authentication code, checked for what appears while a session runs."""
+
+
 class TokenStats(Record):
     """Tokens of one or more model calls."""
 
@@ -62,7 +69,7 @@ Inputs = dict[str, str]
 """What a stage was made from: name of the input -> digest."""
 
 
-class AgentResult(Record):
+class AgentResult(SealedRecord):
     """agent/result.json: what an agent did, once it ended by itself or by a limit."""
 
     exit_code: int
@@ -122,7 +129,7 @@ class CategoryScore(Record):
     na_items: tuple[str, ...] = ()
 
 
-class Judgment(Record):
+class Judgment(SealedRecord):
     """judge/judge_NN/judgment.json: one judge slot."""
 
     score: float | None
@@ -156,7 +163,7 @@ class JudgeVote(Record):
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
 
 
-class RunResult(Record):
+class RunResult(SealedRecord):
     """run_result.json: written last; its presence means that the run has a verdict."""
 
     run_number: int

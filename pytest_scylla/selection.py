@@ -89,13 +89,8 @@ def asked(config: pytest.Config, nodeid: str) -> Asked:
         again=nodeid in config.stash[SESSION].again,
         since=config.getoption("scylla_from"),
         slots=frozenset(config.getoption("scylla_judge_status")),
+        until=config.getoption("scylla_until"),
     )
-
-
-def stop_after(config: pytest.Config, run: Run, stage: str) -> None:
-    """`--scylla-until`: leave a run that has no verdict yet as it is after `stage`."""
-    if config.getoption("scylla_until") == stage and run.replayed is None:
-        pytest.skip(f"stopped after {stage}")
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -91,7 +91,7 @@ def result_event(stdout: str) -> dict[str, Any] | None:
     The form is that of Claude Code: {"type": "result", "result": text, "usage": {...},
     "total_cost_usd": USD, "num_turns": n}.
     """
-    for line in reversed(stdout.splitlines()):
+    for line in reversed(stdout.split("\n")):
         line = line.strip()
         if line.startswith("{") and line.endswith("}"):
             try:
@@ -145,5 +145,4 @@ exec env -i {" ".join(variables)} \\
 
 def _replayed(word: str, workspace: Path) -> str:
     """A shell word; the run's own workspace in it becomes the replay's."""
-    quoted = shlex.quote(word)
-    return quoted.replace(str(workspace), "'\"$PWD\"'" if quoted[0] == "'" else '"$PWD"')
+    return '"$PWD"'.join(part and shlex.quote(part) for part in word.split(str(workspace))) or "''"
