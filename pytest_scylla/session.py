@@ -5,10 +5,11 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ class Session:
     """Seconds: the limit that pytest-timeout sets for a test."""
     added: tuple[str, ...] = ()
     """Experiments that --lf adds to the arguments."""
+    secret: str = ""
+    """Seals what this session writes; no agent is told."""
     scheduled: bool = False
     """Workers get their work from our scheduler."""
     _ids: dict[str, Path] = field(default_factory=dict)
@@ -78,7 +81,7 @@ class Session:
                 "give each experiment an id of its own",
             )
         new = Path(self.results, f"{self.stamp}-{experiment.id}")
-        if self.fresh or new.is_dir():
+        if self.fresh:
             return new
         return newest_results(Path(self.results), experiment) or new
 
@@ -108,11 +111,11 @@ def experiment_file(root: Path, experiment: Experiment) -> str:
 
 def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[str]) -> Session:
     """The session's decisions, made in the process that the user started."""
-    now = datetime.now(UTC)
     again = frozenset(again)
     return Session(
         results=str(results_root(config)),
-        stamp=now.strftime("%Y-%m-%dT%H-%M-%S"),
+        stamp=_new_stamp(results_root(config)),
+        secret=secrets.token_hex(),
         started_at=time.time(),
         fresh=config.getoption("scylla_fresh"),
         named=config.args_source == pytest.Config.ArgsSource.ARGS or bool(again),
@@ -120,6 +123,16 @@ def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[st
         added=tuple(added),
         outer_timeout=_outer_timeout(config),
     )
+
+
+def _new_stamp(root: Path) -> str:
+    """The time, in seconds; later where a session of the same second has taken it."""
+    moment = datetime.now(UTC)
+    while True:
+        stamp = moment.strftime("%Y-%m-%dT%H-%M-%S")
+        if not any(root.glob(f"{stamp}-*")):
+            return stamp
+        moment += timedelta(seconds=1)
 
 
 def _outer_timeout(config: pytest.Config) -> float | None:
@@ -248,6 +261,7 @@ class Loaded:
             results=session.directory(self.experiment),
             started_at=session.started_at,
             outer_timeout=session.outer_timeout,
+            secret=session.secret,
         )
 
 

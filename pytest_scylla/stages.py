@@ -369,6 +369,7 @@ def _record(
         base_commit=checkout.setup.commit,
         inputs=run.agent_inputs(),
     )
+    result = run.sealed(result)
     log_of_it = command_log(invocation, finished, hidden, result)
     write_json(directory / "command_log.json", log_of_it, sync=True)
     write_json(run.dir.agent_result, result, sync=True)
@@ -500,7 +501,7 @@ def _judgment(
 def _kept_judgment(run: Run, number: int, inputs: Inputs) -> Judgment | None:
     """The stored judgment of a slot, if it is valid, current, and not asked for again."""
     path = run.dir.judge_slot(number) / "judgment.json"
-    kept = read_model(path, Judgment)
+    kept = run.read(path, Judgment)
     if kept is None or not kept.is_valid or kept.inputs not in ({}, inputs):
         return None
     return None if run.forgets("judge", path) or run.slot_selected(number) else kept
@@ -549,7 +550,7 @@ def _judge(
     else:
         write_text(slot / "response.txt", grading.response, sync=True)
     write_json(slot / "timing.json", _timing("judge", judgment.duration_seconds))
-    write_json(slot / "judgment.json", judgment, sync=True)
+    write_json(slot / "judgment.json", run.sealed(judgment), sync=True)
     return judgment
 
 
@@ -616,7 +617,7 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
         run.dir.judge / "result.json",
         consensus.model_dump(include={"score", "passed", "grade", "reasoning"}),
     )
-    result = _run_result(run, agent, judged, consensus, seconds)
+    result = run.sealed(_run_result(run, agent, judged, consensus, seconds))
     write_json(run.dir.run_result, result, sync=True)
     run.dir.error.unlink(missing_ok=True)
     return result
