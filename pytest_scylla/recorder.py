@@ -215,16 +215,18 @@ class Recorder:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The closing table of every experiment, and what was left undone."""
+        self._dry_run(terminalreporter)
+        if not self.summaries:
+            return
         from .reports.terminal import closing_table
 
-        self._dry_run(terminalreporter)
         for summary in self.summaries:
             terminalreporter.write_sep("=", f"scylla: {summary.id}")
             for line in closing_table(summary):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
         left = [id for id in self.selected if id not in self.reported]
-        if left and self.summaries:
+        if left:
             terminalreporter.write_line(
                 f"{len(left)} of {len(self.selected)} runs did not finish: "
                 "the same command goes on with them",

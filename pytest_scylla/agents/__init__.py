@@ -135,6 +135,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 place=${{1:-$(mktemp -d)}}
 mkdir -p "$place/home"
+place=$(cd "$place" && pwd)
 git clone -q {shlex.quote(str(setup_repository))} "$place/workspace"
 cd "$place/workspace"
 echo "workspace: $place/workspace" >&2

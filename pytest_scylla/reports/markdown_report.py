@@ -77,11 +77,20 @@ def run_report(run: RunSummary) -> str:
             f"**{run.attempts} executions**; the first judged one counts "
             "(earlier ones: `attempts/`)\n"
         )
-    parts.append(
-        "Files: [answer](agent/output.txt), [patch](agent/changes.patch), "
-        "[stdout](agent/stdout.log), [stderr](agent/stderr.log), [replay](agent/replay.sh)\n"
-    )
+    links = [f"[{name}]({file})" for name, file in FILES.items() if (run.path / file).exists()]
+    if links:
+        parts.append(f"Files: {', '.join(links)}\n")
     return "\n".join(parts)
+
+
+FILES = {
+    "answer": "agent/output.txt",
+    "patch": "agent/changes.patch",
+    "stdout": "agent/stdout.log",
+    "stderr": "agent/stderr.log",
+    "replay": "agent/replay.sh",
+}
+"""What a run's page links to, where it is there."""
 
 
 def _vote(passed: bool | None) -> str:

@@ -32,7 +32,7 @@ def write_reports(results: Path) -> ExperimentSummary:
         json_report.experiment_report(experiment),
         markdown_report.experiment_report(experiment),
     )
-    _write_json(results / "checkpoint.json", checkpoint(experiment))
+    _write_json(results / "checkpoint.json", checkpoint(experiment), "last_updated_at")
     return experiment
 
 
@@ -47,13 +47,10 @@ def _write(folder: Path, data: dict[str, Any], text: str) -> None:
     write_if_changed(folder / "report.md", text)
 
 
-def _write_json(path: Path, data: dict[str, Any]) -> None:
+def _write_json(path: Path, data: dict[str, Any], time: str = "generated_at") -> None:
     kept = read_json(path)
-    if kept is None or {k: v for k, v in kept.items() if k not in _TIMES} != data:
-        write_json(path, {**data, "generated_at": now()})
-
-
-_TIMES = ("generated_at",)
+    if kept is None or {k: v for k, v in kept.items() if k != time} != data:
+        write_json(path, {**data, time: now()})
 
 
 def checkpoint(experiment: ExperimentSummary) -> dict[str, Any]:
