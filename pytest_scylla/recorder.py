@@ -159,10 +159,10 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Hold the experiments' results directories for this session, before any worker starts."""
+        if not self.known or self.config.getoption("collectonly"):
+            return
         from .tenancy import Tenancy
 
-        if self.config.getoption("collectonly"):
-            return
         for known in self.known.values():
             tenancy = Tenancy(known.results)
             try:
