@@ -78,9 +78,17 @@ class HtmlColumns:
         from .reports.terminal import rows
 
         head, *body = rows(summary)
-        lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-        lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-                  for row in body]  # fmt: skip
+        lines = [_line("th", head), *(_line("td", row) for row in body)]
         title = f"{escape(summary.id)} ({self._link(summary.path / 'report.md', 'report')})"
         style = "border-collapse:collapse;font-variant-numeric:tabular-nums"
         return f'<h3>{title}</h3><table style="{style}">{"".join(lines)}</table>'
+
+
+def _line(tag: str, cells: list[str]) -> str:
+    """A row of the table: words to the left, figures to the right."""
+    texts = []
+    for place, cell in enumerate(cells):
+        side = "left" if place in (0, len(cells) - 1) else "right"
+        style = f"padding:2px 10px;text-align:{side}"
+        texts.append(f'<{tag} style="{style}">{escape(cell)}</{tag}>')
+    return f"<tr>{''.join(texts)}</tr>"

@@ -60,11 +60,15 @@ def baseline(steps: Sequence[StepConfig], base: Base, results: Path) -> Pipeline
         if kept is not None and kept.inputs == inputs:
             return kept
         with tempfile.TemporaryDirectory(prefix="scylla-base-") as folder:
-            env = {"GIT_DIR": str(base.repository), "GIT_INDEX_FILE": f"{folder}/index"}
             files = Path(folder, "files")
             files.mkdir()
+            env = {
+                "GIT_DIR": str(base.repository),
+                "GIT_INDEX_FILE": f"{folder}/index",
+                "GIT_WORK_TREE": str(files),
+            }
             git(["read-tree", base.commit], env)
-            git(["checkout-index", "-a", "-q", f"--prefix={files}/"], env)
+            git(["-C", str(files), "checkout-index", "-a", "-q", "-f"], env)
             result = run_pipeline(steps, files).model_copy(update={"inputs": inputs})
         write_json(path, result)
         return result

@@ -356,13 +356,17 @@ class Checkout:
         remove_tree(self.repository)
         self._new_repository()
         self._attach()
+        here = ["-C", str(self.path)]
         try:
-            git(["-C", str(self.path), "reset", "-q", "--hard"])
-            git(["-C", str(self.path), "clean", "-ffdxq"])
+            git([*here, "read-tree", "HEAD"])
+            with suppress(RunError):  # says with its exit status that some files differ
+                git([*here, "update-index", "-q", "--refresh"])
+            git([*here, "reset", "-q", "--hard"])
+            git([*here, "clean", "-ffdxq"])
         except RunError:
             self.create()
             return
-        if _has_special_files(self.path):
+        if _has_strange_files(self.path, self.path / ".git"):
             self.create()
         else:
             self._done()
@@ -405,9 +409,8 @@ class Checkout:
                 "GIT_WORK_TREE": str(self.path),
                 "GIT_INDEX_FILE": str(index),
                 "GIT_OBJECT_DIRECTORY": str(Path(folder, "objects")),
-                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.setup.path / "objects"),
             }
-            Path(folder, "objects").mkdir()
+            _borrow(Path(folder), [self.setup.path, self.setup.base.repository])
             if self.index.is_file():
                 shutil.copy2(self.index, index)
             else:
@@ -444,13 +447,17 @@ class Checkout:
         self._unfinished.unlink()
 
 
-def _has_special_files(path: Path) -> bool:
-    """Sockets, pipes or devices, which git does not see."""
-    with os.scandir(path) as entries:
+def _has_strange_files(folder: Path, link: Path) -> bool:
+    """What `git clean` does not see: sockets, pipes, devices, and other repositories' `.git`."""
+    with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name == ".git" and entry.path != str(link):
+                return True
             if entry.is_symlink() or entry.is_file(follow_symlinks=False):
                 continue
-            if not entry.is_dir(follow_symlinks=False) or _has_special_files(Path(entry.path)):
+            if not entry.is_dir(follow_symlinks=False):
+                return True
+            if _has_strange_files(Path(entry.path), link):
                 return True
     return False
 
@@ -501,8 +508,9 @@ def _add_files(workspace: Path, below: str, env: Mapping[str, str]) -> None:
             elif name in names and name != ".git" and (workspace / path).is_file():
                 files.append(path)
     entries = [*_file_entries(workspace, files, env), *_link_entries(workspace, links, env)]
-    gone = f"0 {'0' * 40}\t{below}\0"
-    git(["update-index", "--add", "-z", "--index-info"], env, gone + "".join(entries))
+    listed = ["-C", str(workspace), "ls-files", "-z", "--", f":(literal){below}"]
+    gone = [f"0 {'0' * 40}\t{path}\0" for path in git(listed, env).split("\0") if path]
+    git(["update-index", "--add", "-z", "--index-info"], env, "".join([*gone, *entries]))
 
 
 BATCH = 200

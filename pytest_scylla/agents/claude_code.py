@@ -93,8 +93,9 @@ class ClaudeCode(Strict):
         return True
 
     def identity(self) -> Mapping[str, Any]:
-        """Model, thinking, turn limit and arguments; not the time limit or the program's place."""
-        chosen = self.model_dump(exclude={"timeout", "executable"})
+        """Model, thinking, turn limit, arguments and variables; not the time limit, the program's
+        place, or the way to the API."""
+        chosen = self.model_dump(exclude={"timeout": True, "executable": True, "env": HANDED_ON})
         return {"adapter": "claude-code", **chosen}
 
     def unready(self) -> str | None:
