@@ -95,7 +95,7 @@ class ClaudeCode(Strict):
     def identity(self) -> Mapping[str, Any]:
         """Model, thinking, turn limit, arguments and variables; not the time limit, the program's
         place, or the way to the API."""
-        chosen = self.model_dump(exclude={"timeout": True, "executable": True, "env": HANDED_ON})
+        chosen = self.model_dump(exclude={"timeout": True, "executable": True, "env": {*HANDED_ON}})
         return {"adapter": "claude-code", **chosen}
 
     def unready(self) -> str | None:

@@ -1,0 +1,176 @@
+"""What a SIGKILL, a Ctrl-C or -x costs: the run it meets, and nothing else."""
+
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.experiments import (
+    IN_PROCESS,
+    MODES,
+    ONE_OR_TWO,
+    TWO_WORKERS,
+    WORKS,
+    Experiment,
+    alive,
+    claude_md,
+    once_each,
+    read,
+    run_pytest,
+    signal_group,
+    start_pytest,
+    wait_until,
+)
+
+TIERS: dict[str, Any] = {
+    "T0": {"00-a": claude_md("B01"), "01-b": claude_md("B02")},
+    "T5": {"00-heir": {"inherit_best_from": ["T0"]}},
+}
+A, B, HEIR = "T0/00-a/run_01", "T0/01-b/run_01", "T5/00-heir/run_01"
+ALL = (A, B, HEIR)
+
+KILLS_ITS_WORKER = "kill -9 $PPID; exec sleep 600"
+
+
+def only(run: str, deed: str) -> str:
+    """An agent that does a deed in one run and its work in all others."""
+    return f'if [ "$run" = {run} ]; then {deed}; fi; {WORKS}'
+
+
+def first_time_only(toy: Experiment, deed: str) -> str:
+    return f"if mkdir {toy.pytester.path}/once 2> /dev/null; then {deed}; fi"
+
+
+def no_agent_is_alive(toy: Experiment) -> bool:
+    return not any(alive(pid) for pid in toy.pids)
+
+
+def test_a_killed_worker_costs_one_run_which_is_executed_again(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    toy.write_agent(only(A, first_time_only(toy, KILLS_ITS_WORKER)))
+    result = toy.run(*TWO_WORKERS, "-v")
+    result.assert_outcomes(passed=3)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"*LOST, RUN AGAIN*{toy.node(A)}*"])
+    assert toy.executions == {A: 2, B: 1, HEIR: 1}
+    assert toy.verdicts() == dict.fromkeys(ALL, 1.0)
+    wait_until(lambda: no_agent_is_alive(toy))
+    toy.run(*TWO_WORKERS).assert_outcomes(passed=3)
+    assert toy.executions.total() == 4
+
+
+def test_a_run_that_kills_its_worker_three_times_is_given_up(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester, tiers=TIERS, agent=only(A, KILLS_ITS_WORKER))
+    result = toy.run(*TWO_WORKERS)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*for the third time: given up*"])
+    assert toy.executions == {A: 3, B: 1, HEIR: 1}
+    assert toy.verdicts() == {B: 1.0, HEIR: 1.0}
+    error = read(toy.path(A) / "error.json")
+    assert error["kind"] == "lost"
+    summary = read(toy.path("report.json"))["summary"]
+    assert (summary["total_runs"], summary["errors"], summary["mean_score"]) == (3, 1, 1.0)
+    wait_until(lambda: no_agent_is_alive(toy))
+
+
+def test_a_worker_that_may_not_be_replaced_does_not_end_green(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester, tiers=TIERS, agent=only(A, KILLS_ITS_WORKER))
+    result = toy.run("-p", "xdist", "-n", "1", "--max-worker-restart=0")
+    assert result.ret not in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert toy.executions[A] == 1
+
+
+@contextmanager
+def session_in_the_middle(toy: Experiment, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A session in which T0/00-a has its verdict and T0/01-b is being worked on.
+
+    The agent of T0/01-b works until there is a file `open`.
+    """
+    gate = toy.pytester.path / "open"
+    toy.write_agent(only(B, f"while [ ! -e {gate} ]; do sleep 0.05; done"))
+    process = start_pytest(toy.pytester, toy.file, *args)
+    try:
+        wait_until(lambda: B in toy.executions and (toy.path(A) / "run_result.json").exists())
+        yield process
+        process.wait(60)
+    finally:
+        signal_group(process, signal.SIGKILL)
+        process.wait()
+        gate.touch()
+
+
+@MODES
+def test_a_killed_session_goes_on_with_the_same_command(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    with session_in_the_middle(toy, *mode) as session:
+        signal_group(session, signal.SIGKILL)
+    wait_until(lambda: no_agent_is_alive(toy))
+    result = toy.run(*mode)
+    result.assert_outcomes(passed=3)
+    assert toy.executions == {A: 1, B: 2, HEIR: 1}
+    assert toy.verdicts() == dict.fromkeys(ALL, 1.0)
+
+
+@ONE_OR_TWO
+def test_after_a_kill_lf_takes_up_the_unfinished_runs(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    pytester.makefile(".ini", pytest="[pytest]\ntestpaths = tests\n")
+    pytester.mkdir("tests")
+    toy = Experiment(pytester, tiers=TIERS)
+    with session_in_the_middle(toy, *mode) as session:
+        signal_group(session, signal.SIGKILL)
+    assert run_pytest(pytester, "--lf", *mode).ret == 0
+    assert toy.verdicts() == dict.fromkeys(ALL, 1.0)
+    assert toy.executions == {A: 1, B: 2, HEIR: 1}
+
+
+@MODES
+def test_ctrl_c_leaves_no_agent_alive_and_the_next_session_goes_on(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    with session_in_the_middle(toy, *mode) as session:
+        signal_group(session, signal.SIGINT)
+    assert no_agent_is_alive(toy)
+    said = (pytester.path / "session.log").read_text()
+    assert "Interrupted" in said or "KeyboardInterrupt" in said
+    assert "2 of 3 runs did not finish" in said
+    toy.run(*mode).assert_outcomes(passed=3)
+    assert toy.executions == {A: 1, B: 2, HEIR: 1}
+
+
+def test_a_controller_that_is_killed_takes_its_agents_along(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    with session_in_the_middle(toy, *TWO_WORKERS) as session:
+        session.kill()
+        wait_until(lambda: no_agent_is_alive(toy))
+    toy.run(*TWO_WORKERS).assert_outcomes(passed=3)
+    assert toy.executions[A] == toy.executions[HEIR] == 1
+
+
+MANY = {"T0": {f"{number:02}": claude_md(f"B{number:02}") for number in range(5)}}
+
+
+@pytest.mark.parametrize("option", ["-x", "--maxfail=2"])
+@pytest.mark.parametrize("mode", [IN_PROCESS, TWO_WORKERS], ids=["n0", "n2"])
+def test_after_the_last_failure_that_is_allowed_no_further_agent_starts(
+    pytester: pytest.Pytester, mode: tuple[str, ...], option: str
+) -> None:
+    toy = Experiment(pytester, tiers=MANY, agent="echo nothing")
+    result = toy.run(*mode, option)
+    workers, failures = (2 if mode == TWO_WORKERS else 1), (1 if option == "-x" else 2)
+    assert result.ret != 0
+    assert failures <= toy.executions.total() <= failures + workers
+    result.stdout.fnmatch_lines(["* of 5 runs did not finish: the same command goes on with them"])
+    before = Counter(toy.executions)
+    toy.run(*mode).assert_outcomes(failed=5)
+    assert toy.executions == once_each(*(f"T0/{number:02}/run_01" for number in range(5)))
+    assert before <= toy.executions

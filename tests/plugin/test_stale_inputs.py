@@ -1,0 +1,138 @@
+"""What an edited input affects is done again, exactly that, and the rest is replayed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.experiments import (
+    ONE_OR_TWO,
+    WORKS,
+    Experiment,
+    check,
+    claude_md,
+    once_each,
+    read,
+    rubric,
+)
+
+TIERS: dict[str, Any] = {
+    "T0": {
+        "00-blocks": claude_md("B01"),
+        "01-skills": {"skills": {"categories": ["testing"]}},
+    },
+    "T5": {"00-heir": {"inherit_best_from": ["T0"]}},
+}
+BLOCKS, SKILLS, HEIR = "T0/00-blocks/run_01", "T0/01-skills/run_01", "T5/00-heir/run_01"
+ALL = {BLOCKS, SKILLS, HEIR}
+
+AGENT = f"""
+case $run in *blocks*|*heir*) cat > asked.txt; {WORKS} ;; esac
+"""
+
+
+@pytest.fixture
+def toy(pytester: pytest.Pytester) -> Experiment:
+    """T0 is won by the subtest with blocks, so T5 inherits these; judging is counted as well."""
+    toy = Experiment(pytester, agent=AGENT, tiers=TIERS)
+    toy.write("tiers/skills/testing/example/SKILL.md", "Test.\n")
+    toy.write("task/expected/check.sh", "test -f answer.txt\n")
+    toy.write("task/expected/rubric.yaml", counting_rubric(toy))
+    toy.run().assert_outcomes(passed=2, failed=1)
+    assert (judged(toy), toy.executions) == (3, once_each(*ALL))
+    return toy
+
+
+def counting_rubric(toy: Experiment, **options: Any) -> dict[str, Any]:
+    log = toy.pytester.path / "judged.log"
+    run = f'echo x >> {log}; sh "$SCYLLA_TASK/expected/check.sh"'
+    return rubric(check(run), **options)
+
+
+def judged(toy: Experiment) -> int:
+    return len((toy.pytester.path / "judged.log").read_text().splitlines())
+
+
+def edit(name: str, text: str) -> Callable[[Experiment], object]:
+    return lambda toy: toy.write(name, text)
+
+
+def setting(**changes: Any) -> Callable[[Experiment], object]:
+    return lambda toy: toy.configure(**changes)
+
+
+def agent_option(**options: Any) -> Callable[[Experiment], object]:
+    return lambda toy: toy.configure(agent={**toy.settings["agent"], **options})
+
+
+EDITS: list[tuple[str, Callable[[Experiment], object], set[str], set[str]]] = [
+    # what is edited, how, which agents work again, which runs are judged again
+    ("a block", edit("tiers/blocks/B01-text.md", "new\n"), {BLOCKS, HEIR}, {BLOCKS, HEIR}),
+    ("a skill", edit("tiers/skills/testing/example/SKILL.md", "new\n"), {SKILLS}, {SKILLS}),
+    ("the prompt", edit("task/prompt.md", "Do it.\n"), ALL, ALL),
+    ("the task's files", edit("task/files/hello.txt", "hi\n"), ALL, ALL),
+    ("an option of the agent", agent_option(env={"X": "1"}), ALL, ALL),
+    ("a check", edit("task/expected/check.sh", "test -f answer.txt # new\n"), set(), ALL),
+    ("the rubric", lambda toy: toy.write("task/expected/rubric.yaml",
+     counting_rubric(toy, threshold=0.7)), set(), ALL),
+    ("the agent's time limit", agent_option(timeout=100), set(), set()),
+    ("words for people", setting(description="a toy"), set(), set()),
+    ("another subtest", edit("tiers/subtests/t0/02-new.yaml", "frontier: true\n"),
+     {"T0/02-new/run_01"}, {"T0/02-new/run_01"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "executed", "rejudged"), [e[1:] for e in EDITS], ids=[e[0] for e in EDITS]
+)
+def test_an_edit_repeats_what_it_affects_and_only_once(
+    toy: Experiment,
+    change: Callable[[Experiment], object],
+    executed: set[str],
+    rejudged: set[str],
+) -> None:
+    change(toy)
+    toy.run()
+    assert toy.executions - once_each(*ALL) == once_each(*executed)
+    assert judged(toy) - 3 == len(rejudged)
+    assert toy.verdicts().keys() == ALL | executed
+    for run in executed & ALL:
+        assert (toy.path(run) / "attempts/attempt_01/run_result.json").exists()
+    toy.run()
+    assert toy.executions == once_each(*ALL) + once_each(*executed)
+    assert judged(toy) - 3 == len(rejudged)
+
+
+@ONE_OR_TWO
+def test_who_inherits_follows_the_edit_in_the_same_session(
+    toy: Experiment, mode: tuple[str, ...]
+) -> None:
+    toy.write("tiers/blocks/B01-text.md", "new\n")
+    toy.run(*mode).assert_outcomes(passed=2, failed=1)
+    assert toy.executions == once_each(*ALL, BLOCKS, HEIR)
+    assert (toy.path(HEIR) / "workspace/CLAUDE.md").read_text() == "new\n"
+
+
+@ONE_OR_TWO
+def test_more_runs_are_added_to_those_that_are_there(
+    toy: Experiment, mode: tuple[str, ...]
+) -> None:
+    toy.configure(runs=2)
+    toy.run(*mode).assert_outcomes(passed=4, failed=2)
+    more = {run.replace("run_01", "run_02") for run in ALL}
+    assert toy.executions == once_each(*ALL, *more)
+    toy.configure(runs=1)
+    toy.run(*mode).assert_outcomes(passed=2, failed=1)
+    assert toy.executions == once_each(*ALL, *more)
+
+
+def test_the_newest_inputs_count_in_the_reports(toy: Experiment) -> None:
+    assert read(toy.path("T0/report.json"))["summary"]["passed"] == 1
+    toy.write("task/expected/check.sh", "grep -q again asked.txt\n")
+    toy.write("task/prompt.md", "Once again.\n")
+    toy.run().assert_outcomes(passed=2, failed=1)
+    assert read(toy.path("T0/report.json"))["summary"]["passed"] == 1
+    toy.write("task/prompt.md", "Never more.\n")
+    toy.run().assert_outcomes(failed=3)
+    summary = read(toy.path("report.json"))["summary"]
+    assert (summary["total_runs"], summary["passed"], summary["mean_score"]) == (3, 0, 0.0)

@@ -1,0 +1,77 @@
+"""What deserves a look but stops nothing, and resources that the library lacks."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.experiments import MODES, ONE_OR_TWO, Experiment, check, claude_md, rubric
+
+
+@MODES
+def test_each_doubt_is_a_warning_once(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
+    tiers: dict[str, Any] = {
+        "T0": {
+            "00-a": claude_md("B01", sytem_prompt_mode="none"),
+            "01-b": claude_md("B02"),
+            "02-c": claude_md("B02"),
+        }
+    }
+    odd = rubric(check())
+    odd["categories"]["work"] |= {"weight": 0.7, "wait": 1}
+    toy = Experiment(pytester, tiers=tiers, rubric=odd)
+    task = {"id": "t", "source": {"repo": "files", "hsh": "x"}, "tiers": ["T0"], "extra": 1}
+    toy.write("task/test.yaml", task)
+    result = toy.run(*mode)
+    result.assert_outcomes(passed=3, warnings=6)
+    for line in (
+        "*ScyllaWarning: *test.yaml: extra: unknown key, ignored",
+        "*ScyllaWarning: *test.yaml: source.hsh: unknown key, ignored",
+        "*ScyllaWarning: *rubric.yaml: categories.work.wait: unknown key, ignored",
+        "*ScyllaWarning: *rubric.yaml: categories: the weights add up to 0.7, not 1*",
+        "*ScyllaWarning: *00-a.yaml: sytem_prompt_mode: unknown key, ignored",
+        "*ScyllaWarning: *configuration of T0/01-b and T0/02-c is the same*",
+    ):
+        result.stdout.fnmatch_lines([line])
+
+
+def test_a_clean_experiment_has_no_warning(pytester: pytest.Pytester) -> None:
+    Experiment(pytester).run("-W", "error").assert_outcomes(passed=1, warnings=0)
+
+
+LACKING: list[tuple[dict[str, Any], str]] = [
+    (claude_md("B77"), "block 'B77'"),
+    ({"resources": {"skills": {"categories": ["magic"]}}}, "skill category 'magic'"),
+    ({"skills": {"names": ["levitate"]}}, "skill 'levitate'"),
+    ({"agents": {"levels": [4]}}, "agents of level 4"),
+    ({"agents": {"names": ["boss"]}}, "agent 'boss'"),
+    ({"mcp_servers": ["git"]}, "MCP server 'git'"),
+]
+
+
+@pytest.mark.parametrize(("subtest", "what"), LACKING, ids=[what for _, what in LACKING])
+def test_a_resource_that_the_library_lacks_is_an_error_of_those_runs(
+    pytester: pytest.Pytester, subtest: dict[str, Any], what: str
+) -> None:
+    toy = Experiment(pytester, tiers={"T0": {"00-empty": {}, "01-poor": subtest}})
+    for block in (toy.directory / "tiers").glob("blocks/*"):
+        block.unlink()
+    result = toy.run()
+    result.assert_outcomes(passed=1, errors=1, warnings=1)
+    result.stdout.fnmatch_lines([f"*ScyllaWarning: *no {what}*T0/01-poor*next: *"])
+    result.stdout.fnmatch_lines([f"*01-poor.yaml: the library*has no {what}*", "*next: *"])
+    assert "Traceback" not in result.stdout.str()
+    assert [*toy.verdicts()] == [*toy.executions] == ["T0/00-empty/run_01"]
+
+
+@ONE_OR_TWO
+def test_a_repaired_library_ends_the_error(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    tiers = {"T0": {"00-plain": claude_md("B01"), "01-poor": claude_md("B02")}}
+    toy = Experiment(pytester, tiers=tiers)
+    block = toy.directory / "tiers/blocks/B02-text.md"
+    block.rename(block.with_name("B99-text.md"))
+    toy.run(*mode).assert_outcomes(passed=1, errors=1, warnings=1)
+    block.with_name("B99-text.md").rename(block)
+    toy.run(*mode).assert_outcomes(passed=2)
+    assert [*toy.executions.values()] == [1, 1]

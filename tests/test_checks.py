@@ -1,0 +1,119 @@
+"""Commands of the experiment's author, in a copy of what an agent left."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_scylla.checks import LONGEST_OUTPUT, Check, copied, run_check
+from tests.support.examples import read_tree, write_files
+
+
+def check(cwd: Path, command: str, timeout: float = 600, **env: str) -> Check:
+    return run_check(command, cwd, timeout, env)
+
+
+@pytest.mark.parametrize("status", [0, 1, 127])
+def test_the_exit_status_decides_and_not_what_is_printed(tmp_path: Path, status: int) -> None:
+    result = check(tmp_path, f"echo 'score: 1.0, all passed'; exit {status}")
+    assert result.exit_code == status
+    assert result.output == "score: 1.0, all passed\n"
+
+
+def test_both_kinds_of_output_are_kept(tmp_path: Path) -> None:
+    assert check(tmp_path, "echo out; echo err >&2").output == "out\nerr\n"
+
+
+def test_of_a_long_output_the_end_is_kept(tmp_path: Path) -> None:
+    result = check(tmp_path, "head -c 100000 /dev/zero | tr '\\0' x; echo the end")
+    assert len(result.output) == LONGEST_OUTPUT
+    assert result.output.endswith("xthe end\n")
+
+
+def test_a_check_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    result = check(tmp_path, "sleep 600", timeout=0.2)
+    assert result.timed_out
+    assert result.exit_code != 0
+
+
+def test_python_in_a_check_is_the_one_that_runs_pytest(tmp_path: Path) -> None:
+    code = "import sys; print(sys.prefix)"
+    assert check(tmp_path, f"python -c '{code}'").output.strip() == sys.prefix
+
+
+def test_a_check_leaves_no_bytecode(tmp_path: Path) -> None:
+    write_files(tmp_path, {"module.py": "", "run.py": "import module"})
+    assert check(tmp_path, "python run.py").exit_code == 0
+    assert sorted(read_tree(tmp_path)) == ["module.py", "run.py"]
+
+
+def test_a_check_has_a_home_of_its_own_that_goes_away(tmp_path: Path) -> None:
+    result = check(tmp_path, 'touch "$HOME/file" && printf %s "$HOME"')
+    assert result.exit_code == 0
+    assert result.output != os.environ.get("HOME")
+    assert not Path(result.output).exists()
+
+
+def test_a_check_gets_the_variables_it_is_given_and_no_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-123456")
+    assert check(tmp_path, 'echo "$TASK:$ANTHROPIC_API_KEY"', TASK="here").output == "here:\n"
+
+
+# -- the copy --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = write_files(
+        tmp_path / "workspace",
+        {"a.py": "1", "sub/b.sh": "2", ".git": "gitdir: elsewhere", "nested/.git/HEAD": "ref"},
+    )
+    (root / "sub" / "b.sh").chmod(0o755)
+    (root / "link").symlink_to("a.py")
+    (root / "dangling").symlink_to("nowhere")
+    (root / "folder").symlink_to("sub")
+    return root
+
+
+def test_a_copy_has_the_files_links_and_modes_of_the_workspace(workspace: Path) -> None:
+    with copied(workspace) as copy:
+        assert read_tree(copy) == read_tree(workspace)
+        assert (copy / "folder").is_symlink()
+
+
+def test_a_copy_is_not_joined_to_the_workspaces_repository(workspace: Path) -> None:
+    with copied(workspace) as copy:
+        assert not (copy / ".git").exists()
+        assert (copy / "nested" / ".git" / "HEAD").read_text() == "ref"
+
+
+def test_what_happens_in_a_copy_does_not_reach_the_workspace(workspace: Path) -> None:
+    before = read_tree(workspace)
+    with copied(workspace) as copy:
+        check(copy, "echo changed > a.py; echo changed > link; rm -r sub; touch new")
+    assert read_tree(workspace) == before
+
+
+def test_a_copy_goes_away_whatever_was_done_to_it(workspace: Path) -> None:
+    with copied(workspace) as copy:
+        check(copy, "mkdir -p deep/er; touch deep/er/file; chmod -R 500 deep")
+    assert not copy.parent.exists()
+    with pytest.raises(KeyError), copied(workspace) as copy:
+        raise KeyError
+    assert not copy.parent.exists()
+
+
+def test_sockets_and_pipes_of_an_agent_are_not_copied(workspace: Path) -> None:
+    os.mkfifo(workspace / "sub" / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(workspace / "socket"))
+        with copied(workspace) as copy:
+            assert not (copy / "sub" / "pipe").exists()
+            assert not (copy / "socket").exists()
+            assert (copy / "a.py").exists()
