@@ -182,7 +182,7 @@ def options(shown: str) -> list[list[str]]:
 
 def ini_names(shown: str) -> list[list[str]]:
     """The ini names of ours."""
-    found = entries(after(shown, "configuration options"))
+    found = entries(shown.splitlines())
     return [[f"`{n.split()[0]}`", meaning] for n, meaning in found if n.startswith("scylla_")]
 
 
@@ -208,7 +208,7 @@ def entries(lines: Iterable[str]) -> list[tuple[str, str]]:
         if re.match(r"  \S", line):
             name, _, meaning = line.strip().partition("  ")
             found.append((name.rstrip(":"), meaning.strip()))
-        elif found:
+        elif found and line.startswith(" " * 10):
             name, meaning = found[-1]
             found[-1] = (name, f"{meaning} {line.strip()}".strip())
     return found

@@ -23,6 +23,7 @@ from .tiers import Library, Parent, Resources, Setup, Subtest, compose
 if TYPE_CHECKING:
     from .agents import Agent
     from .judges import Judge
+    from .limits import Budget
     from .workspace import Checkout, SetupRepository, Sources
 
 log = logging.getLogger("pytest_scylla")
@@ -80,6 +81,8 @@ class Evaluation:
     """Seconds after which something else (pytest-timeout) ends a test."""
     secret: str = ""
     """Seals the results that this session writes."""
+    budgets: tuple[Budget, ...] = ()
+    """What the session may spend."""
     _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
     _repositories: dict[str, SetupRepository] = field(default_factory=dict)
     _best: dict[str, Cell] = field(default_factory=dict)
@@ -412,12 +415,16 @@ class Run:
         (an agent, say, that reached out of its workspace): it is not read.
         """
         record = read_model(path, model)
-        if record is None or path.stat().st_ctime < self.evaluation.started_at:
-            return record
-        if record.seal == seal(record, self.evaluation.secret):
+        if record is None or self.trusts(path, record):
             return record
         log.warning("%s was not written by this session: not read", path)
         return None
+
+    def trusts(self, path: Path, record: SealedRecord) -> bool:
+        """A record in `path` is from before this session, or bears its seal."""
+        if path.stat().st_ctime < self.evaluation.started_at:
+            return True
+        return hmac.compare_digest(record.seal, seal(record, self.evaluation.secret))
 
     def sealed(self, record: Sealed) -> Sealed:
         """A record with this session's seal, to be written."""

@@ -71,6 +71,8 @@ class ExperimentFile(Strict):
     """One judge slot each."""
     quorum: int | None = Field(default=None, ge=1)
     """Valid judgments that a verdict needs; default: a strict majority of the slots."""
+    budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """What one session may spend on this experiment, in USD; the rest stays for the next one."""
     workspace: WorkspaceConfig = WorkspaceConfig()
     """How workspaces are made and kept."""
     pipeline: tuple[StepConfig, ...] = ()

@@ -121,7 +121,8 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     """What the agent did; executed once, and never again while its answer is there."""
     from . import stages
 
-    result = stages.agent_result(run, workspace)
+    with _skipping():
+        result = stages.agent_result(run, workspace)
     _stop_after(run, "agent")
     return result
 
@@ -146,7 +147,8 @@ def judgments(
     """One judgment for each judge slot; a slot that failed is there as not valid."""
     from . import stages
 
-    found = stages.judgments(run, workspace, agent_result, pipeline_result)
+    with _skipping():
+        found = stages.judgments(run, workspace, agent_result, pipeline_result)
     _stop_after(run, "judge")
     return found
 

@@ -47,6 +47,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="start a new results directory instead of continuing the newest one",
     )
+    group.addoption(
+        "--scylla-budget",
+        type=float,
+        metavar="USD",
+        help="what the session may spend, over all workers; what does not fit is skipped and stays "
+        "for the next session",
+    )
     selection.add_options(group)
     parser.addini(
         "scylla_results", "directory that holds the results directories", default="results"

@@ -132,12 +132,16 @@ class Recorder:
         """One line: where results go, and who works and judges."""
         if not self.known:
             return None
+        from .reports.spending import spent
+
         parts = []
         for known in self.known.values():
             settings = known.experiment.settings
             state = "continued" if known.results.is_dir() else "new"
             judges = ", ".join(judge.adapter for judge in settings.judges)
             place = self._shown(known.results)
+            if known.results.is_dir():
+                state += f", spent so far {spent(known.results)}"
             parts.append(f"{place} ({state}; agent {settings.agent.adapter}, judges {judges})")
         return "scylla: " + "; ".join(parts)
 
@@ -180,6 +184,9 @@ class Recorder:
 
     def pytest_unconfigure(self) -> None:
         """Let go of the results directories."""
+        stamp, root = self.config.stash[SESSION].stamp, self.config.stash[SESSION].results
+        for path in Path(root, ".locks").glob(f"{stamp}*.budget.*") if self.held else ():
+            path.unlink()
         for tenancy in self.held:
             tenancy.leave()
 

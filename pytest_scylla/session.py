@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .experiment import Experiment
     from .judges import Judge
+    from .limits import Budget
     from .tiers import Library
 
 EXPERIMENT_FILE = "experiment.yaml"
@@ -50,6 +51,8 @@ class Session:
     """Experiments that --lf adds to the arguments."""
     secret: str = ""
     """Seals what this session writes; no agent is told."""
+    budget: float | None = None
+    """USD that the session may spend."""
     scheduled: bool = False
     """Workers get their work from our scheduler."""
     _ids: dict[str, Path] = field(default_factory=dict)
@@ -122,6 +125,7 @@ def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[st
         again=again,
         added=tuple(added),
         outer_timeout=_outer_timeout(config),
+        budget=config.getoption("scylla_budget"),
     )
 
 
@@ -262,7 +266,19 @@ class Loaded:
             started_at=session.started_at,
             outer_timeout=session.outer_timeout,
             secret=session.secret,
+            budgets=tuple(self._budgets(session)),
         )
+
+    def _budgets(self, session: Session) -> Iterator[Budget]:
+        """The session's budget, and that of the experiment."""
+        from .limits import Budget
+
+        folder = Path(session.results, ".locks")
+        if session.budget is not None:
+            yield Budget(folder / f"{session.stamp}.budget.json", session.budget)
+        own = self.experiment.settings.budget_usd
+        if own is not None:
+            yield Budget(folder / f"{session.stamp}-{self.experiment.id}.budget.json", own)
 
 
 class Inputs:

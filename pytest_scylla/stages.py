@@ -26,6 +26,7 @@ from .consensus import Consensus, agree
 from .errors import NotRun, RunError, ScyllaError
 from .evaluation import Run
 from .judges import Evidence, Grading, Judge
+from .limits import reserve_all, settle_all
 from .pipeline import baseline, pipeline_inputs, run_pipeline
 from .processes import (
     MARKER,
@@ -40,7 +41,7 @@ from .processes import (
 from .processes import (
     run as run_program,
 )
-from .rebuild import LONGEST_OUTPUT, rebuild_agent_result
+from .rebuild import LONGEST_OUTPUT, agent_result_from_logs
 from .results import (
     AgentResult,
     CategoryScore,
@@ -169,19 +170,50 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     """What the agent did: the stored result, or a new execution in a fresh workspace.
 
     What an earlier execution left moves to attempts/ whole.
-    Raises RunError where the agent did not do its work.
+    Raises RunError where the agent did not do its work, NotRun where the budget is spent.
     """
     if run.replayed is not None:
         return read_model(run.dir.agent_result, AgentResult) or _agent_of(run.replayed)
-    rebuild_agent_result(run.dir)
+    _rebuild(run)
     kept = run.kept_agent_result()
     if kept is not None and not run.rejected:
         return kept
     setup = run.setup
+    _reserve(run, "agent", run.evaluation.agent.paid)
     clear(run)
     run.evaluation.write_manifest(run.subtest, setup)
-    path = workspace.fresh()
-    return _execute(run, path)
+    try:
+        return _execute(run, workspace.fresh())
+    finally:
+        _settle(run, "agent", _cost_on_disk(run))
+
+
+ASSUMED_COST = 1.0
+"""USD that a paid execution is assumed to cost, where neither this session nor the task's
+config.yaml (max_cost_usd) says more."""
+
+
+def _reserve(run: Run, stage: str, paid: bool) -> None:
+    limit = run.evaluation.experiment.task.max_cost_usd
+    assumed = (limit or ASSUMED_COST) if paid else 0.0
+    reserve_all(run.evaluation.budgets, _budget_key(run, stage), assumed)
+
+
+def _settle(run: Run, stage: str, cost: float | None) -> None:
+    settle_all(run.evaluation.budgets, _budget_key(run, stage), cost)
+
+
+def _cost_on_disk(run: Run) -> float | None:
+    """What the execution has cost: nothing where it never began, None where nobody knows."""
+    result = read_model(run.dir.agent_result, AgentResult)
+    if result is not None:
+        return result.cost_usd
+    return None if run.dir.started.exists() else 0.0
+
+
+def _budget_key(run: Run, stage: str) -> str:
+    parts = (run.evaluation.experiment.id, run.subtest.tier, run.subtest.id, run.name, stage)
+    return "::".join(parts)
 
 
 def check_ready(run: Run) -> None:
@@ -191,7 +223,7 @@ def check_ready(run: Run) -> None:
     RunError where the tier cannot be composed.
     """
     settings = run.evaluation.experiment.settings
-    rebuild_agent_result(run.dir)
+    _rebuild(run)
     if run.rejected or run.kept_agent_result() is None:
         reason = run.evaluation.agent.unready()
         if reason:
@@ -202,6 +234,16 @@ def check_ready(run: Run) -> None:
         reason = judge.unready()
         if reason and (kept is None or not kept.is_valid):
             raise NotRun(f"judge {number} ({judge.model}): {reason}")
+
+
+def _rebuild(run: Run) -> None:
+    """Make agent/result.json anew from the logs, where it is missing and they are ours."""
+    directory = run.dir
+    if directory.started.exists() or read_model(directory.agent_result, AgentResult) is not None:
+        return
+    result = agent_result_from_logs(directory)
+    if result is not None and run.trusts(directory.agent / "command_log.json", result):
+        write_json(directory.agent_result, run.sealed(result), sync=True)
 
 
 def _agent_of(result: RunResult) -> AgentResult:
@@ -493,9 +535,14 @@ def _judgment(
         return kept
     if run.asked.slots and not run.slot_selected(number):
         return _invalid(judge, "this slot was not selected", 0.0, inputs)
+    if judge.paid:
+        _reserve(run, slot.name, judge.paid)
     _set_slot_aside(run, slot)
     slot.mkdir(parents=True, exist_ok=True)
-    return _judge(run, workspace, agent, pipeline, slot, judge, inputs)
+    judgment = _judge(run, workspace, agent, pipeline, slot, judge, inputs)
+    if judge.paid:
+        _settle(run, slot.name, judgment.cost_usd)
+    return judgment
 
 
 def _kept_judgment(run: Run, number: int, inputs: Inputs) -> Judgment | None:

@@ -30,7 +30,7 @@ from tests.support.claude_code import (
     stream,
     tool_result,
 )
-from tests.support.examples import law
+from tests.support.examples import law, law_on_disk
 
 AGENT = ClaudeCode(model=MODEL)
 
@@ -432,7 +432,7 @@ def matches(pattern: str, path: Path) -> bool:
     return bool(re.fullmatch("".join(signs.get(p, re.escape(p)) for p in parts), str(path), re.S))
 
 
-@law
+@law_on_disk
 @given(st.lists(folder_names, min_size=1, max_size=2))
 def test_all_instructions_above_the_workspace_are_left_out_and_none_below(
     tmp_path_factory: pytest.TempPathFactory, folders: list[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .spending import Spending
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
 
 
@@ -92,7 +93,7 @@ def tier_report(tier: TierSummary) -> dict[str, Any]:
     }
 
 
-def experiment_report(experiment: ExperimentSummary) -> dict[str, Any]:
+def experiment_report(experiment: ExperimentSummary, money: Spending) -> dict[str, Any]:
     """The whole experiment."""
     best = experiment.best
     return {
@@ -102,6 +103,8 @@ def experiment_report(experiment: ExperimentSummary) -> dict[str, Any]:
             "best_tier": best.id if best else None,
             "best_subtest": best.best.id if best and best.best else None,
             "frontier_cop": experiment.frontier,
+            "spent_usd": money.usd,
+            "executions_of_unknown_cost": money.unknown,
             **_summary(experiment.figures),
         },
         "token_stats": experiment.figures.tokens.model_dump(),

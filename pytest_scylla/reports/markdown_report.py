@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .spending import Spending
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
 
 NONE = "–"
@@ -150,7 +151,7 @@ def tier_report(tier: TierSummary) -> str:
     )
 
 
-def experiment_report(experiment: ExperimentSummary) -> str:
+def experiment_report(experiment: ExperimentSummary, money_spent: Spending) -> str:
     """The whole experiment."""
     rows = [
         [
@@ -169,6 +170,7 @@ def experiment_report(experiment: ExperimentSummary) -> str:
     return (
         f"# {experiment.id}\n\n{_figures(experiment.figures)}\n"
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}"
+        f"Spent so far, over all sessions and attempts: {money_spent}.\n"
     )
 
 

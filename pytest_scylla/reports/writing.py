@@ -8,12 +8,14 @@ from typing import Any
 from ..evaluation import write_if_changed
 from ..store import now, read_json, write_json
 from . import json_report, markdown_report
+from .spending import spent
 from .summary import ExperimentSummary, summarise, summarise_run
 
 
 def write_reports(results: Path) -> ExperimentSummary:
     """Reports and checkpoint.json of an experiment, its tiers and subtests, from what is there."""
     experiment = summarise(results)
+    money = spent(results)
     for tier in experiment.tiers:
         for subtest in tier.subtests:
             _write(
@@ -29,8 +31,8 @@ def write_reports(results: Path) -> ExperimentSummary:
         _write_json(tier.path / "best_subtest.json", json_report.best_subtest(tier))
     _write(
         results,
-        json_report.experiment_report(experiment),
-        markdown_report.experiment_report(experiment),
+        json_report.experiment_report(experiment, money),
+        markdown_report.experiment_report(experiment, money),
     )
     _write_json(results / "checkpoint.json", checkpoint(experiment), "last_updated_at")
     return experiment

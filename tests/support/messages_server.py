@@ -205,9 +205,7 @@ def tool_results(body: Body) -> list[str]:
 
 def reported_cwd(body: Body) -> str | None:
     """Return the working directory that a command line agent reports in its prompt, or None."""
-    told = "\n".join(
-        [system_text(body), *message_texts(body, "system"), first_user_text(body)]
-    )
+    told = "\n".join([system_text(body), *message_texts(body, "system"), first_user_text(body)])
     found = re.search(r"(?:working directory|\bcwd): *(\S.*)", told, re.IGNORECASE)
     return found.group(1).strip() if found else None
 
