@@ -42,7 +42,11 @@ def run_check(command: str, cwd: Path, timeout: float, env: Mapping[str, str]) -
             **env,
         }
         invocation = Invocation(
-            ["/bin/sh", "-c", command], cwd, clean_environment(own), timeout=timeout
+            ["/bin/sh", "-c", command],
+            cwd,
+            clean_environment(own),
+            timeout=timeout,
+            watched=False,
         )
         finished = run(invocation, Path(folder, "stdout"), Path(folder, "stderr"))
     return Check(

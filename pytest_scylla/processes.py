@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import functools
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +47,8 @@ class Invocation:
     env: Mapping[str, str]
     stdin: str = ""
     timeout: float | None = None
+    watched: bool = True
+    """Whether it gets SIGTERM when its parent dies; what ends soon by itself need not."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +106,18 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
     An exception in the meantime (Ctrl-C) ends the program before it passes on.
     """
     started = time.monotonic()
+    watcher = _watcher() if invocation.watched else Watcher()
+    if watcher.prefix:
+        _require(invocation)
     process = subprocess.Popen(
-        list(invocation.argv),
+        [*watcher.prefix, *invocation.argv],
         cwd=invocation.cwd,
         env=dict(invocation.env),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=_die_with_parent() if sys.platform == "linux" else None,
+        preexec_fn=watcher.hook,
     )
     try:
         with open(stdout, "wb") as out, open(stderr, "wb") as err:
@@ -131,6 +139,20 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
         duration=time.monotonic() - started,
         timed_out=timed_out,
     )
+
+
+def _require(invocation: Invocation) -> None:
+    """Raise the OSError of a program that cannot be started, before another one is to start it."""
+    program = invocation.argv[0]
+    if "/" not in program:
+        if shutil.which(program, path=invocation.env.get("PATH")) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+        return
+    path = invocation.cwd / program
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), program)
 
 
 def _deadline(started: float, timeout: float | None) -> float | None:
@@ -182,16 +204,47 @@ def _alive(pid: int) -> bool:
 
 
 def _marked(run_dir: Path) -> list[int]:
-    wanted = f"{MARKER}={run_dir}".encode()
+    start = f"\0{MARKER}={run_dir}".encode()
+    wanted = (start + b"\0", start + b"/")
     found = []
     for name in os.listdir("/proc") if sys.platform == "linux" else ():
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            variables = Path("/proc", name, "environ").read_bytes().split(b"\0")
-            if any(v == wanted or v.startswith(wanted + b"/") for v in variables):
+        if name.isdigit() and int(name) != os.getpid():
+            variables = _environ(name)
+            if any(mark in variables for mark in wanted):
                 found.append(int(name))
     return found
+
+
+def _environ(pid: str) -> bytes:
+    """A process's environment, each variable between two NULs; empty where it is not ours."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return b"\0" + file.read()
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """How a program is told of its parent's death: by a program in front of it, or a hook."""
+
+    prefix: tuple[str, ...] = ()
+    hook: Callable[[], None] | None = None
+
+
+def _watcher() -> Watcher:
+    """`setpriv` of util-linux where it is there: a hook makes Python copy the whole process."""
+    if sys.platform != "linux":
+        return Watcher()
+    program = _setpriv()
+    if program:
+        return Watcher(prefix=(program, "--pdeathsig", "TERM", "--"))
+    return Watcher(hook=_die_with_parent())
+
+
+@functools.cache
+def _setpriv() -> str | None:
+    return shutil.which("setpriv")
 
 
 def _die_with_parent() -> Callable[[], None]:

@@ -351,7 +351,7 @@ def _announce(run: Run, invocation: Invocation) -> _Started:
     write_text(directory / "replay.sh", redact(script, hidden))
     (directory / "replay.sh").chmod(0o755)
     started = now()
-    write_json(run.dir.started, {"at": started, "pid": os.getpid()}, sync=True)
+    write_json(run.dir.started, {"at": started, "pid": os.getpid()})
     names = {*os.listdir(directory), "stdout.log", "stderr.log"}
     return _Started(started, frozenset(names))
 
@@ -390,12 +390,13 @@ def _record(
 ) -> AgentResult:
     directory = run.dir.agent
     hidden = secrets(invocation.env)
+    paid = run.evaluation.agent.paid
     write_json(directory / "timing.json", _timing("agent", finished.duration))
     write_text(directory / "MODEL.md", redact(_model_md(run, answer, version), hidden))
     if answer.error is None:
-        write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=True)
+        write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=paid)
     checkout = run.checkout()
-    write_bytes(run.dir.patch, _without(checkout.patch(), hidden, run), sync=True)
+    write_bytes(run.dir.patch, _without(checkout.patch(), hidden, run), sync=paid)
     result = AgentResult(
         exit_code=finished.exit_code,
         stdout=finished.stdout[-LONGEST_OUTPUT:],
@@ -413,8 +414,8 @@ def _record(
     )
     result = run.sealed(result)
     log_of_it = command_log(invocation, finished, hidden, result)
-    write_json(directory / "command_log.json", log_of_it, sync=True)
-    write_json(run.dir.agent_result, result, sync=True)
+    write_json(directory / "command_log.json", log_of_it, sync=paid)
+    write_json(run.dir.agent_result, result, sync=paid)
     run.dir.started.unlink()
     if answer.error is not None:
         raise answer.error
@@ -595,9 +596,9 @@ def _judge(
         judgment = _invalid(judge, str(error), started.seconds, inputs)
         write_text(slot / "error.log", f"{error}\n")
     else:
-        write_text(slot / "response.txt", grading.response, sync=True)
+        write_text(slot / "response.txt", grading.response, sync=judge.paid)
     write_json(slot / "timing.json", _timing("judge", judgment.duration_seconds))
-    write_json(slot / "judgment.json", run.sealed(judgment), sync=True)
+    write_json(slot / "judgment.json", run.sealed(judgment), sync=judge.paid)
     return judgment
 
 
@@ -665,7 +666,7 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
         consensus.model_dump(include={"score", "passed", "grade", "reasoning"}),
     )
     result = run.sealed(_run_result(run, agent, judged, consensus, seconds))
-    write_json(run.dir.run_result, result, sync=True)
+    write_json(run.dir.run_result, result)
     run.dir.error.unlink(missing_ok=True)
     return result
 

@@ -60,9 +60,12 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any] | BaseModel, *, sync: bool = False) -> None:
-    """Write a JSON object atomically (strict JSON: NaN and Infinity are refused)."""
-    data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n", sync=sync)
+    """Write a JSON object atomically (strict JSON: no NaN, no Infinity)."""
+    if isinstance(value, BaseModel):
+        text = value.model_dump_json(indent=2)
+    else:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(path, text + "\n", sync=sync)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

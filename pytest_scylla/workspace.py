@@ -339,9 +339,10 @@ class Checkout:
     def create(self) -> None:
         """Make the workspace afresh; what was there before is removed."""
         self.remove()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True)
         self._new_repository()
-        git([f"--git-dir={self.repository}", "worktree", "add", "-q", str(self.path), BRANCH])
+        self._attach()
+        git(["-C", str(self.path), "read-tree", "-u", "--reset", "HEAD"])
         self._done()
 
     def reset(self) -> None:
@@ -416,8 +417,10 @@ class Checkout:
             else:
                 git(["read-tree", BRANCH], env)
             _add_all(self.path, env)
-            diff = ["diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "--no-color"]
-            patch = git_bytes([*diff, BRANCH], env)
+            patch = _diff(env)
+            if b" 160000" in patch:  # the mode of another repository's commit
+                _stage_nested(self.path, env)
+                patch = _diff(env)
         self.index.unlink(missing_ok=True)
         return patch
 
@@ -447,6 +450,11 @@ class Checkout:
         self._unfinished.unlink()
 
 
+def _diff(env: Mapping[str, str]) -> bytes:
+    options = ["--binary", "--no-ext-diff", "--no-textconv", "--no-color"]
+    return git_bytes(["diff", "--cached", *options, BRANCH], env)
+
+
 def _has_strange_files(folder: Path, link: Path) -> bool:
     """What `git clean` does not see: sockets, pipes, devices, and other repositories' `.git`."""
     with os.scandir(folder) as entries:
@@ -463,11 +471,15 @@ def _has_strange_files(folder: Path, link: Path) -> bool:
 
 
 def _add_all(workspace: Path, env: Mapping[str, str]) -> None:
-    """Stage everything, the files of repositories that the agent made or cloned inside too."""
+    """Stage everything; git refuses where there are repositories without a commit inside."""
     with suppress(RunError):
         git(["-C", str(workspace), "add", "-A", "--", "."], env)
-        if not any(line.startswith("160000 ") for line in git(["ls-files", "-s"], env).split("\n")):
-            return
+        return
+    _stage_nested(workspace, env)
+
+
+def _stage_nested(workspace: Path, env: Mapping[str, str]) -> None:
+    """Stage everything, the files of repositories within the workspace too."""
     _make_readable(workspace)
     nested = _nested_repositories(workspace)
     exclude = [f":(exclude,literal){path}" for path in nested]
