@@ -83,11 +83,13 @@ def _bare(folder: Path, env: dict[str, str], claude: str, runs: int, jobs: int) 
         repository = place / "repository"
         write_files(place, {"prompt.md": PROMPT})
         write_files(repository, small_source(10))
-        for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "The files")):
+        for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "The files")):
             who = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
-            timed(["git", *who, *words], repository)
-        loop = ["sh", LOOP, "loop", place, repository, str(runs), str(jobs), claude]
-        return timed([*loop, *ARGUMENTS], place, env)
+            timed(["git", *who, *command], repository)
+        sizes = (str(runs), str(jobs))
+        return timed(
+            ["sh", LOOP, "loop", place, repository, *sizes, claude, *ARGUMENTS], place, env
+        )
 
 
 def _experiment(env: dict[str, str], claude: str, runs: int, workers: int) -> Sample:
