@@ -2,7 +2,15 @@
 
 import pytest
 
-from tests.support.experiments import MODES, ONE_OR_TWO, Experiment, once_each, read, run_pytest
+from tests.support.experiments import (
+    MODES,
+    NO_WORKERS,
+    ONE_OR_TWO,
+    Experiment,
+    once_each,
+    read,
+    run_pytest,
+)
 
 RUN = "T0/00-empty/run_01"
 
@@ -173,14 +181,26 @@ def test_a_python_module_takes_the_runs_of_an_experiment(
 
 
 @MODES
-def test_in_a_python_module_too_parents_come_first(
+def test_in_a_python_module_runs_inherit_from_what_an_earlier_session_ran(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     tiers = {"T0": {"00-a": {}}, "T5": {"00-heir": {"inherit_best_from": ["T0"]}}}
     toy = Experiment(pytester, tiers=tiers, runs=2)
     (pytester.mkdir("tests") / "test_module.py").write_text(MODULE)
+    run_pytest(pytester, "tests", *mode, "-k", "T0")
     run_pytest(pytester, "tests", *mode).assert_outcomes(passed=4)
-    assert [run[:2] for run in toy.executions][-2:] == ["T5", "T5"]
+    assert [run[:2] for run in toy.executions] == ["T0", "T0", "T5", "T5"]
+
+
+@NO_WORKERS
+def test_without_workers_a_module_needs_one_session(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    tiers = {"T0": {"00-a": {}}, "T5": {"00-heir": {"inherit_best_from": ["T0"]}}}
+    toy = Experiment(pytester, tiers=tiers)
+    (pytester.mkdir("tests") / "test_module.py").write_text(MODULE)
+    run_pytest(pytester, "tests", *mode).assert_outcomes(passed=2)
+    assert [run[:2] for run in toy.executions] == ["T0", "T5"]
 
 
 def test_a_module_that_names_no_experiment_is_told_so(pytester: pytest.Pytester) -> None:

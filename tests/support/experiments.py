@@ -29,6 +29,7 @@ NO_XDIST = ("-p", "no:xdist")
 MODES = pytest.mark.parametrize(
     "mode", [IN_PROCESS, TWO_WORKERS, NO_XDIST], ids=["n0", "n2", "no-xdist"]
 )
+NO_WORKERS = pytest.mark.parametrize("mode", [IN_PROCESS, NO_XDIST], ids=["n0", "no-xdist"])
 ONE_OR_TWO = pytest.mark.parametrize("mode", [IN_PROCESS, TWO_WORKERS], ids=["n0", "n2"])
 
 WORKS = "echo done > answer.txt"
