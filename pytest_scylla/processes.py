@@ -7,7 +7,6 @@ is written to files as it comes, with secrets taken out, so that it survives a k
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import functools
 import os
@@ -249,6 +248,8 @@ def _setpriv() -> str | None:
 
 def _die_with_parent() -> Callable[[], None]:
     """For the child, before it becomes the program: SIGTERM when its parent dies (prctl(2))."""
+    import ctypes
+
     libc = ctypes.CDLL(None)
     parent = os.getpid()
 

@@ -271,14 +271,14 @@ class Loaded:
 
     def _budgets(self, session: Session) -> Iterator[Budget]:
         """The session's budget, and that of the experiment."""
-        from .limits import Budget
-
-        folder = Path(session.results, ".locks")
-        if session.budget is not None:
-            yield Budget(folder / f"{session.stamp}.budget.json", session.budget)
         own = self.experiment.settings.budget_usd
-        if own is not None:
-            yield Budget(folder / f"{session.stamp}-{self.experiment.id}.budget.json", own)
+        limits = {"": session.budget, f"-{self.experiment.id}": own}
+        for suffix, limit in limits.items():
+            if limit is not None:
+                from .limits import Budget
+
+                name = f"{session.stamp}{suffix}.budget.json"
+                yield Budget(Path(session.results, ".locks", name), limit)
 
 
 class Inputs:
