@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,11 +240,17 @@ run(Invocation(["/bin/sh", "-c", {WAITING!r}], here, clean_environment()), here 
 
 @linux
 @pytest.mark.parametrize("accident", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("tools", ["all", "few"])
 def test_a_program_does_not_outlive_the_process_that_started_it(
-    tmp_path: Path, accident: signal.Signals
+    tmp_path: Path, accident: signal.Signals, tools: str
 ) -> None:
+    env = dict(os.environ)
+    if tools == "few":  # no setpriv among them
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "sleep").symlink_to(shutil.which("sleep") or "/bin/sleep")
+        env["PATH"] = str(tmp_path / "bin")
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", PARENT, str(tmp_path)], env=env, stderr=subprocess.DEVNULL
     )
     wait_until((tmp_path / "ready").exists)
     parent.send_signal(accident)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -432,6 +433,10 @@ def test_nothing_an_agent_does_to_its_repository_reaches_a_sibling(
 WORKERS, EACH = 8, 25
 
 
+def wait_for(everybody: Barrier) -> None:
+    everybody.wait()
+
+
 def make_many(results: Path, history: Path, worker: int) -> None:
     """One of several processes that start with nothing there yet."""
     sources = Sources(results)
@@ -444,7 +449,11 @@ def make_many(results: Path, history: Path, worker: int) -> None:
 
 
 def test_eight_processes_make_two_hundred_workspaces_at_once(history: Path, tmp_path: Path) -> None:
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    everybody = context.Barrier(WORKERS)
+    with ProcessPoolExecutor(
+        WORKERS, mp_context=context, initializer=wait_for, initargs=(everybody,)
+    ) as pool:
         made = [pool.submit(make_many, tmp_path, history, worker) for worker in range(WORKERS)]
         for one in made:
             one.result()

@@ -17,12 +17,11 @@ RUN = "T0/00-empty/run_01"
 
 
 @MODES
-@pytest.mark.parametrize("style", ["long", "short"])
 def test_a_failed_verdict_says_what_was_lost_and_where_to_look(
-    pytester: pytest.Pytester, mode: tuple[str, ...], style: str
+    pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     toy = Experiment(pytester, rubric=RUBRIC)
-    result = toy.run(*mode, f"--tb={style}", "--showlocals")
+    result = toy.run(*mode, "--tb=long", "--showlocals")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [

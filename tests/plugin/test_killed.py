@@ -159,8 +159,11 @@ def test_a_controller_that_is_killed_takes_its_agents_along(pytester: pytest.Pyt
 MANY = {"T0": {f"{number:02}": claude_md(f"B{number:02}") for number in range(5)}}
 
 
-@pytest.mark.parametrize("option", ["-x", "--maxfail=2"])
-@pytest.mark.parametrize("mode", [IN_PROCESS, TWO_WORKERS], ids=["n0", "n2"])
+@pytest.mark.parametrize(
+    ("option", "mode"),
+    [("-x", IN_PROCESS), ("-x", TWO_WORKERS), ("--maxfail=2", TWO_WORKERS)],
+    ids=["x-n0", "x-n2", "maxfail-n2"],
+)
 def test_after_the_last_failure_that_is_allowed_no_further_agent_starts(
     pytester: pytest.Pytester, mode: tuple[str, ...], option: str
 ) -> None:

@@ -79,12 +79,11 @@ def test_the_first_judged_attempt_is_the_one_that_counts(done: Experiment) -> No
     assert "2 executions" in (done.path(LATE) / "report.md").read_text()
 
 
-@ONE_OR_TWO
-def test_an_errored_run_is_executed_again(toy: Experiment, mode: tuple[str, ...]) -> None:
+def test_an_errored_run_is_executed_again(toy: Experiment) -> None:
     toy.write_agent("case $run in *late*) exit 1 ;; esac; echo done > answer.txt")
-    toy.run(*mode).assert_outcomes(passed=1, errors=1)
+    toy.run().assert_outcomes(passed=1, errors=1)
     toy.write_agent("touch answer.txt")
-    toy.run(*mode, "--lf").assert_outcomes(passed=1)
+    toy.run("--lf").assert_outcomes(passed=1)
     assert toy.executions == {GOOD: 1, LATE: 2}
     assert (toy.path(LATE) / "attempts/attempt_01/agent/stderr.log").exists()
 
@@ -125,11 +124,10 @@ def _session(pytester: pytest.Pytester, *args: str) -> list[str]:
     return command(f"--rootdir={pytester.path}", "-c", str(pytester.path / "pytest.ini"), *args)
 
 
-@ONE_OR_TWO
-def test_lf_with_nothing_failed_replays_everything(toy: Experiment, mode: tuple[str, ...]) -> None:
+def test_lf_with_nothing_failed_replays_everything(toy: Experiment) -> None:
     toy.write_agent("touch answer.txt")
-    toy.run(*mode).assert_outcomes(passed=2)
-    toy.run(*mode, "--lf").assert_outcomes(passed=2)
+    toy.run().assert_outcomes(passed=2)
+    toy.run("--lf").assert_outcomes(passed=2)
     assert toy.executions == once_each(GOOD, LATE)
 
 
@@ -162,13 +160,10 @@ def test_sessions_within_a_second_are_as_fresh_as_any(toy: Experiment) -> None:
     assert len([*(toy.pytester.path / "results").glob("*-toy")]) == 4
 
 
-@ONE_OR_TWO
-def test_results_live_where_the_option_or_the_ini_file_says(
-    toy: Experiment, mode: tuple[str, ...]
-) -> None:
+def test_results_live_where_the_option_or_the_ini_file_says(toy: Experiment) -> None:
     toy.pytester.makefile(".ini", pytest="[pytest]\nscylla_results = from-ini\n")
-    toy.run(*mode, "-k", "good")
-    toy.run(*mode, "-k", "good", "--scylla-results", "from-option")
+    toy.run("-k", "good")
+    toy.run("-k", "good", "--scylla-results", "from-option")
     for name in ("from-ini", "from-option"):
         assert [*toy.pytester.path.glob(f"{name}/*-toy/{GOOD}/run_result.json")]
     assert not (toy.pytester.path / "results").exists()

@@ -84,7 +84,7 @@ def test_an_error_has_a_reason_on_disk_and_a_score_nowhere(pytester: pytest.Pyte
     assert read(toy.path("T1/result.json"))["best_subtest"] is None
 
 
-@MODES
+@ONE_OR_TWO
 def test_a_missing_program_is_an_error(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
     agent = {"adapter": "command", "command": ["no-such-agent"], "paid": False}
     toy = Experiment(pytester, agent="", runs=2)
@@ -152,7 +152,7 @@ def test_without_a_key_the_runs_of_claude_code_are_skipped(
     result.stdout.fnmatch_lines(["SKIPPED *claude-code: no key: set ANTHROPIC_API_KEY"])
 
 
-@MODES
+@ONE_OR_TWO
 def test_a_paid_run_wants_to_be_asked_for(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
     toy = Experiment(pytester)
     toy.configure(agent={**toy.settings["agent"], "paid": True})
@@ -189,6 +189,11 @@ def test_replayed_runs_are_said_to_be_cached(
     for name, word in (("00-pass", "CACHED"), ("01-fail", "FAILED (cached)")):
         lines = [line for line in said.splitlines() if f"::{name}::" in line]
         assert any(word in line for line in lines), lines
-    result = toy.run(*mode, "-q")
-    assert any(sorted(line.split(" ")[0]) == ["F", "c", "x"] for line in result.outlines)
     assert toy.executions.total() == 3
+
+
+def test_a_replayed_pass_has_a_letter_of_its_own(pytester: pytest.Pytester) -> None:
+    tiers = {"T0": {name: TIERS["T0"][name] for name in ("00-pass", "01-fail")}}
+    toy = Experiment(pytester, agent=ALL_OUTCOMES, tiers=tiers)
+    toy.run("-q").stdout.re_match_lines([r"\.F +\["])
+    toy.run("-q").stdout.re_match_lines([r"cF +\["])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.support.experiments import (
-    MODES,
     ONE_OR_TWO,
     WORKS,
     Experiment,
@@ -50,7 +49,7 @@ def children(report: dict[str, Any]) -> list[str]:
     return [child["report"] for child in report.get("children", [])]
 
 
-@MODES
+@ONE_OR_TWO
 def test_every_level_has_reports_that_lead_up_and_down(
     toy: Experiment, mode: tuple[str, ...]
 ) -> None:
@@ -138,9 +137,8 @@ def test_figures_of_a_level_are_those_of_the_runs_below(toy: Experiment) -> None
         assert summary["mean_score"] == pytest.approx(sum(scores) / len(scores))
 
 
-@MODES
-def test_the_checkpoint_says_what_is_completed(toy: Experiment, mode: tuple[str, ...]) -> None:
-    toy.run(*mode)
+def test_the_checkpoint_says_what_is_completed(toy: Experiment) -> None:
+    toy.run()
     checkpoint = read(toy.path("checkpoint.json"))
     assert checkpoint["completed_runs"] == {
         "T0": {

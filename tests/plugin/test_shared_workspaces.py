@@ -84,12 +84,11 @@ def kept(toy: Experiment) -> set[str]:
     return {path.parts[-3] for path in toy.results.glob("T*/*/run_*/workspace")}
 
 
-@ONE_OR_TWO
 @pytest.mark.parametrize(
     ("retention", "left"), [("all", {"00-a", "01-b"}), ("failed", {"01-b"}), ("none", set())]
 )
 def test_workspaces_are_retained_as_the_experiment_says(
-    pytester: pytest.Pytester, mode: tuple[str, ...], retention: str, left: set[str]
+    pytester: pytest.Pytester, retention: str, left: set[str]
 ) -> None:
     toy = Experiment(
         pytester,
@@ -97,11 +96,11 @@ def test_workspaces_are_retained_as_the_experiment_says(
         tiers=TIERS,
         workspace={"retention": retention},
     )
-    toy.run(*mode).assert_outcomes(passed=1, failed=1)
+    toy.run().assert_outcomes(passed=1, failed=1)
     assert kept(toy) == left
     for run, name in (("T0/00-a/run_01", "answer.txt"), ("T0/01-b/run_01", "wrong.txt")):
         assert name in (toy.path(run) / "agent/changes.patch").read_text()
-    toy.run(*mode).assert_outcomes(passed=1, failed=1)
+    toy.run().assert_outcomes(passed=1, failed=1)
     assert toy.executions.total() == 2
     assert kept(toy) == left
 

@@ -113,16 +113,13 @@ def test_who_inherits_follows_the_edit_in_the_same_session(
     assert (toy.path(HEIR) / "workspace/CLAUDE.md").read_text() == "new\n"
 
 
-@ONE_OR_TWO
-def test_more_runs_are_added_to_those_that_are_there(
-    toy: Experiment, mode: tuple[str, ...]
-) -> None:
+def test_more_runs_are_added_to_those_that_are_there(toy: Experiment) -> None:
     toy.configure(runs=2)
-    toy.run(*mode).assert_outcomes(passed=4, failed=2)
+    toy.run().assert_outcomes(passed=4, failed=2)
     more = {run.replace("run_01", "run_02") for run in ALL}
     assert toy.executions == once_each(*ALL, *more)
     toy.configure(runs=1)
-    toy.run(*mode).assert_outcomes(passed=2, failed=1)
+    toy.run().assert_outcomes(passed=2, failed=1)
     assert toy.executions == once_each(*ALL, *more)
 
 

@@ -73,23 +73,34 @@ def test_an_agents_own_logs_are_not_its_to_write(pytester: pytest.Pytester) -> N
     assert read(toy.path(RUN) / "run_result.json")["cost_usd"] == 2.5
 
 
+FORGES_ALL_OTHERS = """
+for other in 00 01 02 03; do
+  place=../../../$other/run_01
+  [ -e $place ] && continue
+  mkdir -p $place && cp {verdict}/forged.json $place/run_result.json
+done
+"""
+FOUR = {"T0": {f"0{number}": claude_md(f"B0{number}") for number in range(4)}}
+
+
+def nobody_was_fooled(toy: Experiment) -> None:
+    assert toy.executions == once_each(*(f"T0/0{number}/run_01" for number in range(4)))
+    assert set(toy.verdicts().values()) == {0.0}
+
+
 @MODES
 def test_a_verdict_forged_for_another_run_is_not_believed(
     pytester: pytest.Pytester, verdict: str, mode: tuple[str, ...]
 ) -> None:
-    """The first run to work writes verdicts for all the others that have none yet."""
-    tiers = {"T0": {f"0{number}": claude_md(f"B0{number}") for number in range(4)}}
-    toy = Experiment(
-        pytester,
-        tiers=tiers,
-        agent=f"""
-        for other in 00 01 02 03; do
-          place=../../../$other/run_01
-          [ -e $place ] && continue
-          mkdir -p $place && cp {verdict}/forged.json $place/run_result.json
-        done
-        """,
-    )
-    toy.run(*mode)
-    assert toy.executions == once_each(*(f"T0/0{number}/run_01" for number in range(4)))
-    assert set(toy.verdicts().values()) == {0.0}
+    toy = Experiment(pytester, tiers=FOUR, agent=FORGES_ALL_OTHERS.format(verdict=verdict))
+    toy.run(*mode).assert_outcomes(failed=4)
+    nobody_was_fooled(toy)
+
+
+def test_a_verdict_forged_for_a_run_of_the_next_session_is_not_believed(
+    pytester: pytest.Pytester, verdict: str
+) -> None:
+    toy = Experiment(pytester, tiers=FOUR, agent=FORGES_ALL_OTHERS.format(verdict=verdict))
+    toy.run("-k", "00").assert_outcomes(failed=1)
+    toy.run().assert_outcomes(failed=4)
+    nobody_was_fooled(toy)

@@ -55,9 +55,14 @@ def start_pytest(pytester: pytest.Pytester, *args: str) -> subprocess.Popen[byte
     """A session in a process group of its own, to be waited for, interrupted or killed."""
     with open(pytester.path / "session.log", "w") as log:
         process: subprocess.Popen[bytes] = pytester.popen(
-            command(*args), stdout=log, stderr=log, start_new_session=True
+            command(*args), stdout=log, stderr=log, start_new_session=True, preexec_fn=heed_ctrl_c
         )
     return process
+
+
+def heed_ctrl_c() -> None:
+    """In a new process: a shell makes those that it starts in the background ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
