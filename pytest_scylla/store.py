@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,7 +121,10 @@ def remove_tree(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
-        shutil.rmtree(path, onerror=force)
+        if sys.version_info >= (3, 12):
+            shutil.rmtree(path, onexc=force)
+        else:
+            shutil.rmtree(path, onerror=force)
 
 
 class RunDir:
