@@ -183,7 +183,7 @@ def sweep(run_dir: Path, grace: float = 1.0) -> int:
     For children that left the process group, and for agents whose worker was killed.
     Returns how many there were.
     """
-    found = _marked(run_dir)
+    first = found = _marked(run_dir)
     for stop in (signal.SIGTERM, signal.SIGKILL):
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -191,7 +191,9 @@ def sweep(run_dir: Path, grace: float = 1.0) -> int:
         limit = time.monotonic() + grace
         while time.monotonic() < limit and any(_alive(pid) for pid in found):
             time.sleep(0.02)
-    return len(found)
+        # Asked anew: the number of one that has ended may be another's by now.
+        found = _marked(run_dir) if found else []
+    return len(first)
 
 
 def _alive(pid: int) -> bool:
