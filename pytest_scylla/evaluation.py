@@ -350,6 +350,26 @@ def seal(record: SealedRecord, secret: str) -> str:
     return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
 
 
+def set_forgeries_aside(results: Path, since: float, secret: str) -> list[Path]:
+    """Move verdicts that appeared after `since` (seconds since the epoch) and do not bear the
+    session's seal to `tampering/` beside them, so that no later session believes them.
+
+    Returns where they were.
+    """
+    found = []
+    for path in results.glob("*/*/run_*/run_result.json"):
+        if path.stat().st_ctime < since:
+            continue
+        record = read_model(path, RunResult)
+        if record is None or not hmac.compare_digest(record.seal, seal(record, secret)):
+            place = path.parent / "tampering"
+            place.mkdir(exist_ok=True)
+            os.replace(path, place / path.name)
+            log.warning("%s was not written by this session: set aside", path)
+            found.append(path)
+    return found
+
+
 STAGES = ("workspace", "agent", "pipeline", "judge", "report")
 """The stages that `--scylla-from` can name, in their order."""
 

@@ -209,8 +209,12 @@ class Recorder:
         """Write the reports of every results directory that this session touched."""
         if not self.results:
             return
+        from .evaluation import set_forgeries_aside
         from .reports.writing import write_reports
 
+        session = self.config.stash[SESSION]
+        for path in self.results:
+            set_forgeries_aside(path, session.started_at, session.secret)
         self.summaries = [write_reports(path) for path in self.results if path.is_dir()]
 
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")

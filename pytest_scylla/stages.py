@@ -69,7 +69,15 @@ log = logging.getLogger("pytest_scylla")
 
 NO_OUTPUT = "(the agent printed nothing)\n"
 OWN_FILES = frozenset(
-    {"agent", "workspace", "workspace.git", "workspace.index", "attempts", "error.json"}
+    {
+        "agent",
+        "workspace",
+        "workspace.git",
+        "workspace.index",
+        "attempts",
+        "error.json",
+        "tampering",
+    }
 )
 """What the run's directory may hold while an agent works; anything else was not put there by us."""
 
