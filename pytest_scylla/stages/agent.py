@@ -1,0 +1,333 @@
+"""The agent's work: the stored result, or a new execution in a fresh workspace."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..agents import Answer, Job, replay_script
+from ..errors import NotRun, RunError
+from ..evaluation import Run
+from ..processes import (
+    MARKER,
+    Finished,
+    Invocation,
+    clean_environment,
+    redact,
+    redact_bytes,
+    secrets,
+    sweep,
+)
+from ..processes import (
+    run as run_program,
+)
+from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
+from ..results import AgentResult, Judgment, RunResult
+from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
+from .budget import reserve, settle
+from .evidence import timing
+from .workspace import Workspace
+
+log = logging.getLogger("pytest_scylla")
+
+NO_OUTPUT = "(the agent printed nothing)\n"
+OWN_FILES = frozenset(
+    {
+        "agent",
+        "workspace",
+        "workspace.git",
+        "workspace.index",
+        "attempts",
+        "error.json",
+        "tampering",
+    }
+)
+"""What the run's directory may hold while an agent works; anything else was not put there by us."""
+
+
+def agent_result(run: Run, workspace: Workspace) -> AgentResult:
+    """What the agent did: the stored result, or a new execution in a fresh workspace.
+
+    What an earlier execution left moves to attempts/ whole.
+    Raises RunError where the agent did not do its work, NotRun where the budget is spent.
+    """
+    if run.replayed is not None:
+        return read_model(run.dir.agent_result, AgentResult) or _agent_of(run.replayed)
+    _rebuild(run)
+    kept = run.kept_agent_result()
+    if kept is not None and not run.rejected:
+        return kept
+    setup = run.setup
+    reserve(run, "agent", run.evaluation.agent.paid)
+    clear(run)
+    run.evaluation.write_manifest(run.subtest, setup)
+    try:
+        return _execute(run, workspace.fresh())
+    finally:
+        settle(run, "agent", _cost_on_disk(run))
+
+
+def _cost_on_disk(run: Run) -> float | None:
+    """What the execution has cost: nothing where it never began, None where nobody knows."""
+    result = read_model(run.dir.agent_result, AgentResult)
+    if result is not None:
+        return result.cost_usd
+    return None if run.dir.started.exists() else 0.0
+
+
+def check_ready(run: Run) -> None:
+    """Before anything is made or paid for the run: all that it will need is there.
+
+    Raises NotRun with the reason where it is not (no key, no parent to inherit from), and
+    RunError where the tier cannot be composed.
+    """
+    settings = run.evaluation.experiment.settings
+    _rebuild(run)
+    if run.rejected or run.kept_agent_result() is None:
+        reason = run.evaluation.agent.unready()
+        if reason:
+            raise NotRun(f"agent {settings.agent.adapter}: {reason}")
+        _ = run.setup
+    for number, judge in enumerate(run.evaluation.judges, 1):
+        kept = read_model(run.dir.judge_slot(number) / "judgment.json", Judgment)
+        reason = judge.unready()
+        if reason and (kept is None or not kept.is_valid):
+            raise NotRun(f"judge {number} ({judge.model}): {reason}")
+
+
+def _rebuild(run: Run) -> None:
+    """Make agent/result.json anew from the logs, where it is missing and they are ours."""
+    directory = run.dir
+    if directory.started.exists() or read_model(directory.agent_result, AgentResult) is not None:
+        return
+    result = agent_result_from_logs(directory)
+    if result is not None and run.trusts(directory.agent / "command_log.json", result):
+        write_json(directory.agent_result, run.sealed(result), sync=True)
+
+
+def _agent_of(result: RunResult) -> AgentResult:
+    """What a verdict still says of an agent whose own result is gone."""
+    fields = {"exit_code", "token_stats", "cost_usd", "timed_out", "tampering"}
+    return AgentResult(
+        stdout="",
+        stderr="",
+        api_calls=0,
+        duration_seconds=result.agent_duration_seconds,
+        inputs=result.inputs.get("agent", {}),
+        **result.model_dump(include=fields),
+    )
+
+
+def clear(run: Run) -> None:
+    """Make room for a new execution: keep what an earlier one left as an attempt."""
+    if run.dir.path.is_dir():
+        sweep(run.dir.path)
+        if had_agent(run):
+            checkout = run.checkout()
+            place = run.dir.set_aside()
+            if place and not run.shares_workspace:
+                checkout.relocate(place)
+        else:
+            remove_tree(run.dir.agent)
+            run.dir.error.unlink(missing_ok=True)
+
+
+def _execute(run: Run, workspace: Path) -> AgentResult:
+    evaluation, directory = run.evaluation, run.dir
+    with _own_home() as home:
+        prompt = evaluation.experiment.task.prompt
+        write_text(directory.agent / "prompt.md", prompt)
+        job = Job(
+            prompt=prompt,
+            prompt_file=directory.agent / "prompt.md",
+            workspace=workspace,
+            setup=run.setup,
+            experiment=evaluation.experiment.directory,
+            env=_environment(run, home),
+            timeout=_time_limit(run),
+        )
+        invocation = evaluation.agent.invocation(job)
+        version = evaluation.agent.version()
+        started = _announce(run, invocation)
+        finished = _run(invocation, directory.agent)
+    sweep(directory.path)
+    tampering = _set_tampering_aside(run, started)
+    answer = evaluation.agent.answer(finished, job)
+    return _record(run, invocation, finished, answer, version, tampering)
+
+
+def _time_limit(run: Run) -> float | None:
+    """Seconds: the agent's own limit or the task's, and in any case below an outer one, so that
+    the evidence is saved before something else ends the test."""
+    evaluation = run.evaluation
+    own = evaluation.agent.timeout or evaluation.experiment.task.timeout
+    outer = evaluation.outer_timeout
+    if not outer:
+        return own
+    bound = max(outer / 2, outer - 10)
+    return min(own, bound) if own else bound
+
+
+@contextlib.contextmanager
+def _own_home() -> Iterator[Path]:
+    """A HOME of the run's own; outside the results, where a path can be short."""
+    home = Path(tempfile.mkdtemp(prefix="scylla-home-"))
+    try:
+        (home / "tmp").mkdir()
+        yield home
+    finally:
+        remove_tree(home)
+
+
+def _environment(run: Run, home: Path) -> dict[str, str]:
+    return clean_environment(
+        {
+            "HOME": str(home),
+            "TMPDIR": str(home / "tmp"),
+            "PORT": str(_free_port()),
+            MARKER: str(run.dir.path),
+        }
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class _Started:
+    at: str
+    agent_files: frozenset[str]
+
+
+def _announce(run: Run, invocation: Invocation) -> _Started:
+    """Write what is known before the agent starts, so that it is there if we are killed."""
+    directory = run.dir.agent
+    hidden = secrets(invocation.env)
+    script = replay_script(invocation, run.checkout().setup.path, hidden)
+    write_text(directory / "replay.sh", redact(script, hidden))
+    (directory / "replay.sh").chmod(0o755)
+    started = now()
+    write_json(run.dir.started, {"at": started, "pid": os.getpid()})
+    names = {*os.listdir(directory), "stdout.log", "stderr.log"}
+    return _Started(started, frozenset(names))
+
+
+def _run(invocation: Invocation, directory: Path) -> Finished:
+    try:
+        return run_program(invocation, directory / "stdout.log", directory / "stderr.log")
+    except OSError as error:
+        program = invocation.argv[0]
+        raise RunError("no_cli", f"cannot start {program}: {error.strerror}") from None
+
+
+def _set_tampering_aside(run: Run, started: _Started) -> tuple[str, ...]:
+    """Move what the agent left above its workspace out of the way: it is reported, never read."""
+    strange = [n for n in sorted(os.listdir(run.dir.path)) if n not in OWN_FILES]
+    inside = sorted(set(os.listdir(run.dir.agent)) - started.agent_files)
+    found = [*strange, *(f"agent/{name}" for name in inside)]
+    place = run.dir.path / "tampering"
+    if found:
+        while place.exists():
+            place = place.with_name(place.name + "_")
+        for name in found:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(run.dir.path / name, place / name)
+        log.warning("%s: set aside, not written by us: %s", run.dir.path, ", ".join(found))
+    return tuple(found)
+
+
+def _record(
+    run: Run,
+    invocation: Invocation,
+    finished: Finished,
+    answer: Answer,
+    version: str,
+    tampering: tuple[str, ...],
+) -> AgentResult:
+    directory = run.dir.agent
+    hidden = secrets(invocation.env)
+    paid = run.evaluation.agent.paid
+    write_json(directory / "timing.json", timing("agent", finished.duration))
+    write_text(directory / "MODEL.md", redact(_model_md(run, answer, version), hidden))
+    if answer.error is None:
+        write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=paid)
+    checkout = run.checkout()
+    write_bytes(run.dir.patch, _without(checkout.patch(), hidden, run), sync=paid)
+    result = AgentResult(
+        exit_code=finished.exit_code,
+        stdout=finished.stdout[-LONGEST_OUTPUT:],
+        stderr=finished.stderr[-LONGEST_OUTPUT:],
+        token_stats=answer.tokens,
+        cost_usd=answer.cost_usd,
+        api_calls=answer.turns,
+        timed_out=answer.limited,
+        stop_reason=answer.stop_reason,
+        model=answer.model or run.evaluation.agent.model,
+        duration_seconds=finished.duration,
+        tampering=tampering,
+        base_commit=checkout.setup.commit,
+        inputs=run.agent_inputs(),
+    )
+    result = run.sealed(result)
+    log_of_it = command_log(invocation, finished, hidden, result)
+    write_json(directory / "command_log.json", log_of_it, sync=paid)
+    write_json(run.dir.agent_result, result, sync=paid)
+    run.dir.started.unlink()
+    if answer.error is not None:
+        raise answer.error
+    return result
+
+
+def _without(patch: bytes, hidden: Mapping[str, str], run: Run) -> bytes:
+    """A patch without the secrets that an agent wrote into its files."""
+    clean = redact_bytes(patch, hidden)
+    if clean != patch:
+        log.warning("%s: the agent wrote a key into its workspace", run.dir.path)
+    return clean
+
+
+def command_log(
+    invocation: Invocation, finished: Finished, hidden: Mapping[str, str], result: AgentResult
+) -> dict[str, object]:
+    """command_log.json: what was run, and what result.json is rebuilt from beside the logs."""
+    command = {
+        "timestamp": now(),
+        "command": [redact(word, hidden) for word in invocation.argv],
+        "cwd": str(invocation.cwd),
+        "env_vars": {name: redact(value, hidden) for name, value in invocation.env.items()},
+        "exit_code": finished.exit_code,
+        "stdout_file": "stdout.log",
+        "stderr_file": "stderr.log",
+        "duration_seconds": finished.duration,
+    }
+    return {
+        "generated_at": now(),
+        "total_commands": 1,
+        "commands": [command],
+        "result": result.model_dump(mode="json", exclude={"stdout", "stderr"}),
+    }
+
+
+def _model_md(run: Run, answer: Answer, version: str) -> str:
+    settings = run.evaluation.experiment.settings.agent
+    options = "".join(f"- {name}: {value}\n" for name, value in settings.options.items())
+    model = answer.model or run.evaluation.agent.model or "(none named)"
+    lines = ["# Agent", "", f"**Model**: {model}", f"**Adapter**: {settings.adapter}"]
+    if version:
+        lines.append(f"**Version**: {version}")
+    lines += [f"**Timestamp**: {now()}", "", "## Configuration", "", options]
+    return "\n".join(lines)
+
+
+def had_agent(run: Run) -> bool:
+    """An execution has begun in the run's directory."""
+    return read_json(run.dir.agent_result) is not None or run.dir.started.exists()

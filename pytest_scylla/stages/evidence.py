@@ -1,0 +1,26 @@
+"""What the stages keep of an execution, and how it is told from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..evaluation import Run
+from ..store import digest, now
+
+
+def execution(run: Run) -> str:
+    """Digest of what an agent left: its answer and its patch."""
+    return digest([text_of(run.dir.agent_output), text_of(run.dir.patch)])
+
+
+def text_of(path: Path) -> str:
+    """The text in a file; nothing where there is none."""
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def timing(what: str, seconds: float) -> dict[str, object]:
+    """timing.json of an agent or a judge."""
+    return {f"{what}_duration_seconds": seconds, "measured_at": now()}

@@ -1,0 +1,27 @@
+"""The pipeline after the agent: the stored result, or a new one in a copy."""
+
+from __future__ import annotations
+
+from ..evaluation import Run
+from ..pipeline import pipeline_inputs, run_pipeline
+from ..results import AgentResult, Inputs, PipelineResult
+from ..store import read_model, write_json
+from .evidence import execution
+from .workspace import Workspace
+
+
+def pipeline_result(run: Run, workspace: Workspace, agent: AgentResult) -> PipelineResult:
+    """The pipeline after the agent: the stored result, or a new one in a copy."""
+    steps = run.evaluation.experiment.settings.pipeline
+    if run.replayed is not None:
+        kept = read_model(run.dir.pipeline, PipelineResult)
+        return kept or PipelineResult(steps=(), inputs=pipeline_inputs(steps))
+    inputs: Inputs = {**pipeline_inputs(steps), "agent": execution(run)}
+    kept = read_model(run.dir.pipeline, PipelineResult)
+    if kept is not None and kept.inputs == inputs and not run.forgets("pipeline", run.dir.pipeline):
+        return kept
+    if not steps:
+        return PipelineResult(steps=(), inputs=inputs)
+    result = run_pipeline(steps, workspace.path).model_copy(update={"inputs": inputs})
+    write_json(run.dir.pipeline, result)
+    return result
