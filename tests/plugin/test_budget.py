@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.experiments import ONE_OR_TWO, Experiment, read
+from tests.support.experiments import MODES, Experiment, read
 
 TELLS = """
 echo done > answer.txt
@@ -16,7 +16,7 @@ def costly(pytester: pytest.Pytester) -> Experiment:
     return Experiment(pytester, agent=TELLS, runs=4)
 
 
-@ONE_OR_TWO
+@MODES
 def test_what_does_not_fit_is_skipped_and_stays_for_the_next_session(
     costly: Experiment, mode: tuple[str, ...]
 ) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.experiments import (
     MODES,
-    ONE_OR_TWO,
     Experiment,
     claude_md,
     once_each,
@@ -80,7 +79,7 @@ def lose(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-@ONE_OR_TWO
+@MODES
 def test_what_is_lost_is_made_again_and_nothing_else(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -125,7 +124,7 @@ def contents(workspace: Path) -> dict[str, tuple[int, bytes]]:
     return {name: (facts[1], facts[3]) for name, facts in found if name != ".git"}
 
 
-@ONE_OR_TWO
+@MODES
 def test_an_agent_that_has_answered_is_not_asked_again_when_judging_broke(
     toy: Experiment, mode: tuple[str, ...]
 ) -> None:
@@ -174,7 +173,7 @@ def test_a_valid_slot_is_not_judged_again_for_the_sake_of_another(toy: Experimen
     assert snapshot(toy.path(GOOD) / "judge/judge_01") == before
 
 
-@ONE_OR_TWO
+@MODES
 def test_an_error_is_tried_again_in_a_fresh_workspace(
     toy: Experiment, mode: tuple[str, ...]
 ) -> None:

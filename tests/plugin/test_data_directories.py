@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.experiments import ONE_OR_TWO, Experiment, run_pytest
+from tests.support.experiments import MODES, Experiment, run_pytest
 
 FAILS = "def test_inner():\n    assert False, 'this is data'\n"
 
@@ -18,7 +18,7 @@ def toy(pytester: pytest.Pytester) -> Experiment:
     return toy
 
 
-@ONE_OR_TWO
+@MODES
 def test_tests_in_data_are_not_collected(toy: Experiment, mode: tuple[str, ...]) -> None:
     run_pytest(toy.pytester, *mode).assert_outcomes(passed=2)
     assert (toy.path("T0/00-empty/run_01/workspace") / "test_inner.py").exists()

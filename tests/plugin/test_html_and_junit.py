@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.support.experiments import ONE_OR_TWO, WORKS, Experiment, claude_md, read
+from tests.support.experiments import MODES, WORKS, Experiment, claude_md, read
 
 HTML = ("-p", "html", "-p", "html_fixtures", "-p", "metadata")
 AGENT = f"""
@@ -28,7 +28,7 @@ def toy(pytester: pytest.Pytester) -> Experiment:
     return Experiment(pytester, agent=AGENT, tiers=TIERS)
 
 
-@ONE_OR_TWO
+@MODES
 def test_junit_properties_arrive(toy: Experiment, mode: tuple[str, ...]) -> None:
     toy.run(*mode, "--junitxml=junit.xml").assert_outcomes(passed=1, failed=1, errors=1)
     cases = ElementTree.parse(toy.pytester.path / "junit.xml").findall(".//testcase")
@@ -69,7 +69,7 @@ def cells(row: str) -> dict[str, str]:
     return dict(re.findall(r'<td class="col-(\w+)">(.*?)</td>', row))
 
 
-@ONE_OR_TWO
+@MODES
 def test_the_html_report_has_our_columns_links_and_table(
     toy: Experiment, mode: tuple[str, ...]
 ) -> None:

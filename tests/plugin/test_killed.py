@@ -12,7 +12,6 @@ import pytest
 from tests.support.experiments import (
     IN_PROCESS,
     MODES,
-    ONE_OR_TWO,
     TWO_WORKERS,
     WORKS,
     Experiment,
@@ -118,7 +117,7 @@ def test_a_killed_session_goes_on_with_the_same_command(
     assert toy.verdicts() == dict.fromkeys(ALL, 1.0)
 
 
-@ONE_OR_TWO
+@MODES
 def test_after_a_kill_lf_takes_up_the_unfinished_runs(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.experiments import (
     MODES,
-    ONE_OR_TWO,
     Experiment,
     claude_md,
     once_each,
@@ -138,7 +137,7 @@ def test_ff_executes_what_failed_first_and_replays_the_rest(done: Experiment) ->
     assert done.executions == {GOOD: 1, LATE: 2}
 
 
-@ONE_OR_TWO
+@MODES
 def test_fresh_starts_new_results_and_keeps_the_old(
     done: Experiment, mode: tuple[str, ...]
 ) -> None:

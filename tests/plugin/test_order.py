@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.experiments import (
     MODES,
-    ONE_OR_TWO,
     TWO_WORKERS,
     WORKS,
     Experiment,
@@ -58,7 +57,7 @@ def test_nobody_waits_for_a_tier_that_is_not_a_parent(pytester: pytest.Pytester)
     assert not read(toy.path("T1/00-c/run_01/run_result.json"))["timed_out"]
 
 
-@ONE_OR_TWO
+@MODES
 def test_a_tier_whose_verdicts_are_all_failed_is_still_a_parent(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -118,7 +117,7 @@ esac
 """
 
 
-@ONE_OR_TWO
+@MODES
 def test_the_best_subtest_is_chosen_by_score_then_tokens_then_id(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.experiments import (
     MODES,
-    ONE_OR_TWO,
     TWO_WORKERS,
     WORKS,
     Experiment,
@@ -84,7 +83,7 @@ def test_an_error_has_a_reason_on_disk_and_a_score_nowhere(pytester: pytest.Pyte
     assert read(toy.path("T1/result.json"))["best_subtest"] is None
 
 
-@ONE_OR_TWO
+@MODES
 def test_a_missing_program_is_an_error(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
     agent = {"adapter": "command", "command": ["no-such-agent"], "paid": False}
     toy = Experiment(pytester, agent="", runs=2)
@@ -139,7 +138,7 @@ def test_an_agent_that_reaches_its_time_limit_is_judged_on_what_it_left(
         assert read(toy.path(f"T0/{name}/run_01/agent/result.json"))["timed_out"] is True
 
 
-@ONE_OR_TWO
+@MODES
 def test_without_a_key_the_runs_of_claude_code_are_skipped(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -152,7 +151,7 @@ def test_without_a_key_the_runs_of_claude_code_are_skipped(
     result.stdout.fnmatch_lines(["SKIPPED *claude-code: no key: set ANTHROPIC_API_KEY"])
 
 
-@ONE_OR_TWO
+@MODES
 def test_a_paid_run_wants_to_be_asked_for(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
     toy = Experiment(pytester)
     toy.configure(agent={**toy.settings["agent"], "paid": True})
@@ -173,7 +172,7 @@ def test_testpaths_do_not_ask_for_paid_runs(pytester: pytest.Pytester) -> None:
     assert not toy.executions
 
 
-@ONE_OR_TWO
+@MODES
 def test_replayed_runs_are_said_to_be_cached(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

@@ -5,7 +5,6 @@ import pytest
 from tests.support.experiments import (
     MODES,
     NO_WORKERS,
-    ONE_OR_TWO,
     Experiment,
     once_each,
     read,
@@ -133,7 +132,7 @@ def test_a_folder_overrides_fixtures_and_hears_of_its_runs_alone(
     assert not (other.directory / "notes.txt").exists()
 
 
-@ONE_OR_TWO
+@MODES
 def test_a_fixture_can_replace_a_stage(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
     toy = Experiment(pytester, agent="echo hello")
     toy.write(

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.support.experiments import (
-    ONE_OR_TWO,
+    MODES,
     Experiment,
     once_each,
     read,
@@ -34,7 +34,7 @@ def test_runs_are_selected_by_their_status(toy: Experiment) -> None:
     assert toy.executions == {ONE: 1, TWO: 3}
 
 
-@ONE_OR_TWO
+@MODES
 def test_runs_are_selected_by_number(toy: Experiment, mode: tuple[str, ...]) -> None:
     toy.run("--scylla-runs", "2", *mode)
     assert toy.executions == once_each(TWO)

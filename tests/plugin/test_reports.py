@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.experiments import (
-    ONE_OR_TWO,
+    MODES,
     WORKS,
     Experiment,
     claude_md,
@@ -49,7 +49,7 @@ def children(report: dict[str, Any]) -> list[str]:
     return [child["report"] for child in report.get("children", [])]
 
 
-@ONE_OR_TWO
+@MODES
 def test_every_level_has_reports_that_lead_up_and_down(
     toy: Experiment, mode: tuple[str, ...]
 ) -> None:
@@ -96,7 +96,7 @@ def table(lines: list[str]) -> dict[str, list[str]]:
     return {name: cells for name, cells in named.items() if re.fullmatch(r"T\d|all", name)}
 
 
-@ONE_OR_TWO
+@MODES
 def test_terminal_json_and_page_say_the_same(toy: Experiment, mode: tuple[str, ...]) -> None:
     result = toy.run(*mode, "-q")
     start = next(n for n, line in enumerate(result.outlines) if "scylla: toy" in line)
@@ -162,7 +162,7 @@ def test_a_lost_checkpoint_is_derived_again(toy: Experiment) -> None:
     assert read(path)["completed_runs"] == before
 
 
-@ONE_OR_TWO
+@MODES
 def test_rerunning_one_run_still_reports_all(toy: Experiment, mode: tuple[str, ...]) -> None:
     toy.run(*mode)
     before = read(toy.path("report.json"))["summary"]

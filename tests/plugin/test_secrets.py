@@ -10,7 +10,6 @@ from pytest_scylla.processes import ALLOWED
 from tests.support.experiments import (
     IN_PROCESS,
     MODES,
-    ONE_OR_TWO,
     TWO_WORKERS,
     WORKS,
     Experiment,
@@ -42,7 +41,7 @@ echo "$MODEL_API_KEY" | sed 's/^/{{"result": "/; s/$/"}}/'
 """
 
 
-@ONE_OR_TWO
+@MODES
 @pytest.mark.parametrize("end", ["", "exit 1"], ids=["passed", "crashed"])
 def test_a_key_appears_in_no_file(
     pytester: pytest.Pytester, mode: tuple[str, ...], end: str
@@ -82,7 +81,7 @@ def environment(run: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-@ONE_OR_TWO
+@MODES
 def test_the_environment_is_an_allow_list_with_a_home_and_a_port_of_ones_own(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.experiments import (
     MODES,
-    ONE_OR_TWO,
     TWO_WORKERS,
     WORKS,
     Experiment,
@@ -58,7 +57,7 @@ def test_runs_that_share_a_workspace_never_overlap(pytester: pytest.Pytester) ->
     toy.run(*TWO_WORKERS).assert_outcomes(passed=4)
 
 
-@ONE_OR_TWO
+@MODES
 def test_a_lost_verdict_is_judged_in_the_runs_own_state_of_a_shared_workspace(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.support.experiments import MODES, ONE_OR_TWO, Experiment, run_pytest
+from tests.support.experiments import MODES, Experiment, run_pytest
 
 HEAVY = {"anthropic", "filelock", "git", "pydantic", "yaml"}
 
@@ -52,7 +52,7 @@ def test_without_an_experiment_nothing_is_said_written_or_loaded(
     assert files(ordinary) - {"__pycache__", "stdout", "stderr"} == before
 
 
-@ONE_OR_TWO
+@MODES
 def test_another_programs_experiment_yaml_is_left_alone(
     ordinary: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -80,7 +80,7 @@ def test_an_installed_plugin_needs_no_option_to_be_there(pytester: pytest.Pytest
     assert toy.executions.total() == 1
 
 
-@ONE_OR_TWO
+@MODES
 def test_every_marker_of_a_run_is_registered(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.experiments import (
-    ONE_OR_TWO,
+    MODES,
     WORKS,
     Experiment,
     check,
@@ -103,7 +103,7 @@ def test_an_edit_repeats_what_it_affects_and_only_once(
     assert judged(toy) - 3 == len(rejudged)
 
 
-@ONE_OR_TWO
+@MODES
 def test_who_inherits_follows_the_edit_in_the_same_session(
     toy: Experiment, mode: tuple[str, ...]
 ) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.experiments import MODES, ONE_OR_TWO, Experiment, check, claude_md, rubric
+from tests.support.experiments import MODES, Experiment, check, claude_md, rubric
 
 
 @MODES
@@ -63,7 +63,7 @@ def test_a_resource_that_the_library_lacks_is_an_error_of_those_runs(
     assert [*toy.verdicts()] == [*toy.executions] == ["T0/00-empty/run_01"]
 
 
-@ONE_OR_TWO
+@MODES
 def test_a_repaired_library_ends_the_error(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

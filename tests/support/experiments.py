@@ -26,11 +26,8 @@ IN_PROCESS = ("-p", "xdist", "-n", "0")
 TWO_WORKERS = ("-p", "xdist", "-n", "2")
 NO_XDIST = ("-p", "no:xdist")
 
-MODES = pytest.mark.parametrize(
-    "mode", [IN_PROCESS, TWO_WORKERS, NO_XDIST], ids=["n0", "n2", "no-xdist"]
-)
+MODES = pytest.mark.parametrize("mode", [IN_PROCESS, TWO_WORKERS], ids=["n0", "n2"])
 NO_WORKERS = pytest.mark.parametrize("mode", [IN_PROCESS, NO_XDIST], ids=["n0", "no-xdist"])
-ONE_OR_TWO = pytest.mark.parametrize("mode", [IN_PROCESS, TWO_WORKERS], ids=["n0", "n2"])
 
 WORKS = "echo done > answer.txt"
 ONE_TIER: Mapping[str, Any] = {"T0": {"00-empty": {}}}
