@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pytest_scylla.agents import Answer
-from pytest_scylla.agents.claude_code import KEYS, ClaudeCode, memories_above
+from pytest_scylla.agents.claude_code import ClaudeCode, memories_above
+from pytest_scylla.claude import KEYS
 from pytest_scylla.errors import RunError
 from pytest_scylla.results import TokenStats
 from pytest_scylla.tiers import Setup

@@ -8,13 +8,9 @@ the model is compared with what the tier gave: a difference is an ERROR, never a
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
 import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -23,35 +19,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from ..claude import (
+    HANDED_ON,
+    LIMITS,
+    QUIET,
+    Stream,
+    access,
+    api_error,
+    find_program,
+    keyless,
+    program_version,
+)
 from ..errors import RunError
-from ..processes import Finished, Invocation, clean_environment
-from ..results import TokenStats, token_stats
+from ..processes import Finished, Invocation
 from ..tiers import Setup
 from ..yamlfile import Strict
 from . import Answer, Job
 
-KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-"""One of these must be set; all that are set are handed on, and taken out of every log."""
-
-HANDED_ON = (*KEYS, "ANTHROPIC_BASE_URL")
-
-QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
-
-LIMITS = {"error_max_turns": "max_turns", "error_max_budget_usd": "budget_exhausted"}
-"""Ends that are judged on what the agent left: subtype -> stop reason."""
-
-KEY_STEP = f"correct {KEYS[0]}"
 LOGS_STEP = "read stdout.log and stderr.log in the run's agent directory"
-LATER_STEP = "the same command goes on when the API takes requests again"
-STATUSES = {
-    401: ("auth", KEY_STEP),
-    403: ("auth", KEY_STEP),
-    404: ("model_unknown", "correct agent.model in experiment.yaml"),
-    429: ("rate_limit", LATER_STEP),
-    529: ("overloaded", LATER_STEP),
-}
-"""What a status of the API means: its kind, and the next step. Others are `api_error`."""
-
 MEMORIES = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", ".claude/CLAUDE.md", ".claude/AGENTS.md",
             ".claude/rules/**")  # fmt: skip
 """Instructions that the program reads in every directory from the root to the workspace."""
@@ -100,22 +85,12 @@ class ClaudeCode(Strict):
 
     def unready(self) -> str | None:
         """No key."""
-        if any(self.env.get(name) or os.environ.get(name) for name in KEYS):
-            return None
-        return f"no key: set {KEYS[0]}"
+        return keyless({**os.environ, **self.env})
 
     @cached_property
     def program(self) -> str:
         """Where the program is. Raises RunError (kind `no_cli`)."""
-        found = shutil.which(self.executable) or _bundled()
-        if found is None:
-            raise RunError(
-                "no_cli",
-                f"agent.executable: there is no program {self.executable!r}\n  next: install "
-                "Claude Code (pip install 'pytest-scylla[claude-code]'), or correct "
-                "agent.executable in experiment.yaml",
-            )
-        return found
+        return find_program(self.executable, "agent.executable")
 
     def version(self) -> str:
         """What `claude --version` says. Raises RunError (kind `no_cli`) where it says nothing."""
@@ -123,24 +98,11 @@ class ClaudeCode(Strict):
 
     @cached_property
     def _version(self) -> str:
-        command = [self.program, "--version"]
-        env = clean_environment(QUIET)
-        try:
-            answer = subprocess.run(
-                command, capture_output=True, text=True, env=env, timeout=60, check=True
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise RunError(
-                "no_cli",
-                f"{self.program} --version: {error}\n  next: install Claude Code anew, or correct "
-                "agent.executable in experiment.yaml",
-            ) from None
-        return answer.stdout.strip()
+        return program_version(self.program, "agent.executable")
 
     def invocation(self, job: Job) -> Invocation:
         """The command; the prompt goes to standard input."""
-        handed = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
-        env = {**job.env, **QUIET, **self._thinking_variables(), **handed, **self.env}
+        env = {**job.env, **QUIET, **self._thinking_variables(), **access(os.environ), **self.env}
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             # As root it refuses to skip permissions, unless told that this is a sandbox.
             env.setdefault("IS_SANDBOX", "1")
@@ -182,7 +144,7 @@ class ClaudeCode(Strict):
 
     def answer(self, finished: Finished, job: Job) -> Answer:
         """What the stream of events says."""
-        stream = _Stream(finished.stdout)
+        stream = Stream(finished.stdout)
         answer = Answer(
             text=stream.text,
             tokens=stream.tokens,
@@ -198,15 +160,6 @@ class ClaudeCode(Strict):
             answer = replace(answer, stop_reason="refusal")
         error = _error(stream, finished, job.setup)
         return replace(answer, stop_reason=error.kind, error=error) if error else answer
-
-
-def _bundled() -> str | None:
-    """The program that the package claude-agent-sdk brings along."""
-    spec = importlib.util.find_spec("claude_agent_sdk")
-    if spec is None or spec.origin is None:
-        return None
-    path = Path(spec.origin).parent / "_bundled" / "claude"
-    return str(path) if path.is_file() else None
 
 
 # -- what is asked for ---------------------------------------------------------------------------
@@ -241,93 +194,10 @@ def _agent_names(setup: Setup) -> Iterator[tuple[str, str]]:
             yield (name.group(2) if name else ""), path
 
 
-# -- what came back ------------------------------------------------------------------------------
-
-
-class _Stream:
-    """The events of a run, as far as they go.
-
-    There may be several results: a background task that ends makes the model speak again. Cost
-    and `modelUsage` (which counts sub-agents, as `usage` does not) go on over all of them.
-    """
-
-    def __init__(self, stdout: str) -> None:
-        self.events = list(_events(stdout))
-        self.init = next((e for e in self.events if e.get("subtype") == "init"), {})
-        self.results = [e for e in self.events if e.get("type") == "result"]
-        self.last = self.results[-1] if self.results else {}
-        self.said = [e for e in self.events if e.get("type") == "assistant"]
-        after = list(itertools.takewhile(lambda e: e is not self.last, reversed(self.events)))
-        later = [e.get("message", {}) for e in reversed(after) if e.get("type") == "assistant"]
-        # A message comes once per content block, with the same usage.
-        self.later = {message.get("id"): message.get("usage") or {} for message in later}
-
-    @property
-    def text(self) -> str:
-        """The last result, or what was said last where the run was cut off."""
-        texts = [text for event in self.said for text in _texts(event)]
-        return str(self.last.get("result") or "".join(texts[-1:]))
-
-    @property
-    def tokens(self) -> TokenStats:
-        """Tokens of all models; of messages after the last result, as far as they are told."""
-        models = (self.last.get("modelUsage") or {}).values()
-        usages = [_short(usage) for usage in models] or [token_stats(self.last.get("usage") or {})]
-        usages += [token_stats(usage) for usage in self.later.values()]
-        return sum(usages, TokenStats())
-
-    @property
-    def cost(self) -> float | None:
-        """USD; None where the run was cut off, or a model has no known price."""
-        models = (self.last.get("modelUsage") or {}).values()
-        unpriced = any(usage.get("costBasis") == "unknown" for usage in models)
-        cost = self.last.get("total_cost_usd")
-        return None if self.later or unpriced or cost is None else float(cost)
-
-    @property
-    def turns(self) -> int:
-        """Turns of all results; messages where the run was cut off."""
-        return sum(int(r.get("num_turns") or 0) for r in self.results) + len(self.later)
-
-    @property
-    def retry(self) -> dict[str, Any] | None:
-        """The API's last error, where the program was still waiting to ask again."""
-        kinds = ("assistant", "user", "result")
-        told = [e for e in self.events if e.get("type") in kinds or e.get("subtype") == "api_retry"]
-        return told[-1] if told and told[-1].get("subtype") == "api_retry" else None
-
-
-def _events(stdout: str) -> Iterator[dict[str, Any]]:
-    for line in stdout.split("\n"):  # splitlines would break at signs that JSON leaves as they are
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            yield event
-
-
-def _texts(event: Mapping[str, Any]) -> Iterator[str]:
-    """What the agent itself says in a message, not a sub-agent."""
-    if not event.get("parent_tool_use_id"):
-        for block in event.get("message", {}).get("content") or ():
-            if block.get("type") == "text":
-                yield block["text"]
-
-
-def _short(usage: Mapping[str, Any]) -> TokenStats:
-    return TokenStats(
-        input_tokens=usage.get("inputTokens", 0),
-        output_tokens=usage.get("outputTokens", 0),
-        cache_creation_tokens=usage.get("cacheCreationInputTokens", 0),
-        cache_read_tokens=usage.get("cacheReadInputTokens", 0),
-    )
-
-
 # -- what went wrong -----------------------------------------------------------------------------
 
 
-def _error(stream: _Stream, finished: Finished, setup: Setup) -> RunError | None:
+def _error(stream: Stream, finished: Finished, setup: Setup) -> RunError | None:
     """Why there is nothing to judge, if so: from events and exit status, never from prose."""
     last = stream.last
     lacking = _not_offered(stream.init, setup) if stream.init else None
@@ -344,14 +214,14 @@ def _error(stream: _Stream, finished: Finished, setup: Setup) -> RunError | None
     return None
 
 
-def _never_answered(stream: _Stream) -> RunError | None:
+def _never_answered(stream: Stream) -> RunError | None:
     """The time was up before the program began, or while it waited for an API that refused."""
     if not stream.init:
         step = "give it more time: agent.timeout in experiment.yaml"
         return RunError("not_started", f"Claude Code had not begun in time\n  next: {step}")
     if stream.retry:
         status, error = stream.retry.get("error_status"), stream.retry.get("error")
-        return _api_error(status, f"{error}, until the time was up")
+        return api_error(status, f"{error}, until the time was up")
     return None
 
 
@@ -364,15 +234,9 @@ def _crash(finished: Finished) -> RunError:
 def _gave_up(last: Mapping[str, Any], text: str) -> RunError:
     reason = str(last.get("terminal_reason"))
     if reason == "api_error":
-        return _api_error(last.get("api_error_status"), text)
+        return api_error(last.get("api_error_status"), text)
     kind = "agent_error" if reason in ("None", "completed") else reason
     return RunError(kind, f"Claude Code gave up ({kind}): {text}\n  next: {LOGS_STEP}")
-
-
-def _api_error(status: int | None, text: str) -> RunError:
-    kind, step = STATUSES.get(status or 0, ("api_error", LATER_STEP))
-    said = f"the API answered {status}" if status else "the API gave no answer"
-    return RunError(kind, f"{said}: {text}\n  next: {step}")
 
 
 def _not_offered(init: Mapping[str, Any], setup: Setup) -> RunError | None:
