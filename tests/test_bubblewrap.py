@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_scylla.bubblewrap import View, unavailable, wrapped
+from tests.support.experiments import wait_until
 
 needs_bwrap = pytest.mark.skipif(
     bool(unavailable()) and not os.environ.get("CI"), reason=str(unavailable())
@@ -20,6 +21,16 @@ needs_bwrap = pytest.mark.skipif(
 def run(script: str, cwd: Path, view: View) -> subprocess.CompletedProcess[str]:
     command = wrapped(["/bin/sh", "-c", script], cwd, view)
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def free(path: Path) -> bool:
+    """Nobody holds the lock."""
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @needs_bwrap
@@ -63,8 +74,7 @@ def test_what_is_left_behind_ends_with_the_program(tmp_path: Path) -> None:
         f"setsid flock {held} sleep 600 >/dev/null 2>&1 & while flock -n {held} true; do :; done"
     )
     run(script, tmp_path, View(writable=(tmp_path,)))
-    with open(held) as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    wait_until(lambda: free(held))
 
 
 @needs_bwrap
