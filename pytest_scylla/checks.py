@@ -7,13 +7,12 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .processes import Invocation, clean_environment, run
-from .store import remove_tree
+from .scratch import scratch
 
 LONGEST_OUTPUT = 20_000
 """Characters of a check's output that are kept (its end)."""
@@ -33,10 +32,10 @@ class Check:
 
 def run_check(command: str, cwd: Path, timeout: float, env: Mapping[str, str]) -> Check:
     """Run `command` with /bin/sh in `cwd` for at most `timeout` seconds."""
-    with tempfile.TemporaryDirectory(prefix="scylla-check-") as folder:
+    with scratch("check") as folder:
         own = {
-            "HOME": folder,
-            "TMPDIR": folder,
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
             "PATH": _path(),
             "PYTHONDONTWRITEBYTECODE": "1",
             **env,
@@ -48,7 +47,7 @@ def run_check(command: str, cwd: Path, timeout: float, env: Mapping[str, str]) -
             timeout=timeout,
             watched=False,
         )
-        finished = run(invocation, Path(folder, "stdout"), Path(folder, "stderr"))
+        finished = run(invocation, folder / "stdout", folder / "stderr")
     return Check(
         exit_code=finished.exit_code,
         output=(finished.stdout[-LONGEST_OUTPUT:] + finished.stderr[-LONGEST_OUTPUT:]),
@@ -68,15 +67,12 @@ def copied(workspace: Path) -> Iterator[Path]:
 
     What runs in it cannot touch the workspace.
     """
-    folder = Path(tempfile.mkdtemp(prefix="scylla-copy-"))
-    try:
+    with scratch("copy") as folder:
         copy = folder / "workspace"
         shutil.copytree(
             workspace, copy, symlinks=True, ignore=lambda w, names: _left_out(w, names, workspace)
         )
         yield copy
-    finally:
-        remove_tree(folder)
 
 
 def _left_out(where: str, names: list[str], workspace: Path) -> set[str]:

@@ -83,6 +83,8 @@ class Evaluation:
     """Seals the results that this session writes."""
     budgets: tuple[Budget, ...] = ()
     """What the session may spend."""
+    owner: int | None = None
+    """Process id of the session; None: it stands for itself."""
     _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
     _repositories: dict[str, SetupRepository] = field(default_factory=dict)
     _best: dict[str, Cell] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from filelock import FileLock
 from .checks import copied, run_check
 from .experiment import StepConfig
 from .results import PipelineResult, StepResult
+from .scratch import scratch
 from .store import digest, read_model, write_json
 from .workspace import Base, git
 
@@ -59,8 +59,8 @@ def baseline(steps: Sequence[StepConfig], base: Base, results: Path) -> Pipeline
         kept = read_model(path, PipelineResult)
         if kept is not None and kept.inputs == inputs:
             return kept
-        with tempfile.TemporaryDirectory(prefix="scylla-base-") as folder:
-            files = Path(folder, "files")
+        with scratch("base") as folder:
+            files = folder / "files"
             files.mkdir()
             env = {
                 "GIT_DIR": str(base.repository),

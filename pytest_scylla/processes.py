@@ -24,13 +24,19 @@ from typing import IO
 MARKER = "SCYLLA_RUN_DIR"
 """Environment variable that everything below an agent inherits: the run's directory."""
 
+SESSION = "SCYLLA_SESSION"
+"""Environment variable that everything below a session inherits: its name."""
+
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
+
+INTERRUPT_GRACE = 2.0
+"""The same after Ctrl-C: whoever pressed it waits."""
 
 ALLOWED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "TMPDIR", "SYSTEMROOT",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY",
-    "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
+    "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", SESSION,
 )  # fmt: skip
 """Variables that a program inherits; all others only where a configuration names them."""
 
@@ -121,16 +127,10 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
     try:
         with open(stdout, "wb") as out, open(stderr, "wb") as err:
             pump = _Pump(process, invocation.stdin.encode(), out, err, secrets(invocation.env))
-            timed_out = not pump.until_ended(_deadline(started, invocation.timeout))
-            if timed_out:
-                _signal_group(process.pid, signal.SIGTERM)
-                pump.until_ended(time.monotonic() + GRACE)
-            terminate(process, 0)
-            pump.drain()
-    except BaseException:
+            timed_out = _watch(process, pump, _deadline(started, invocation.timeout))
+    finally:
         if process.returncode is None:
-            terminate(process)
-        raise
+            terminate(process, 0)
     return Finished(
         exit_code=process.wait(),
         stdout=stdout.read_text("utf-8", "replace"),
@@ -138,6 +138,26 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
         duration=time.monotonic() - started,
         timed_out=timed_out,
     )
+
+
+def _watch(process: subprocess.Popen[bytes], pump: _Pump, deadline: float | None) -> bool:
+    """Until a program and its group have ended, and their output is stored; True: it was late.
+
+    A second Ctrl-C, while the program is given its time to end, kills it at once.
+    """
+    try:
+        timed_out = not pump.until_ended(deadline)
+        if timed_out:
+            _signal_group(process.pid, signal.SIGTERM)
+            pump.until_ended(time.monotonic() + GRACE)
+    except BaseException:
+        _signal_group(process.pid, signal.SIGTERM)
+        pump.until_ended(time.monotonic() + INTERRUPT_GRACE)
+        raise
+    finally:
+        terminate(process, 0)
+        pump.drain()
+    return timed_out
 
 
 def _require(invocation: Invocation) -> None:
@@ -183,35 +203,52 @@ def sweep(run_dir: Path, grace: float = 1.0) -> int:
     For children that left the process group, and for agents whose worker was killed.
     Returns how many there were.
     """
-    first = found = _marked(run_dir)
+    start = f"\0{MARKER}={run_dir}".encode()
+    return _sweep((start + b"\0", start + b"/"), grace)
+
+
+def sweep_session(name: str, grace: float) -> int:
+    """End every process below a session: its workers, and whatever they started.
+
+    Returns how many there were.
+    """
+    return _sweep((f"\0{SESSION}={name}\0".encode(),), grace)
+
+
+def _sweep(marks: tuple[bytes, ...], grace: float) -> int:
+    first = found = _marked(marks)
     for stop in (signal.SIGTERM, signal.SIGKILL):
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, stop)
         limit = time.monotonic() + grace
-        while time.monotonic() < limit and any(_alive(pid) for pid in found):
+        while time.monotonic() < limit and any(alive(pid) for pid in found):
             time.sleep(0.02)
         # Asked anew: the number of one that has ended may be another's by now.
-        found = _marked(run_dir) if found else []
+        found = _marked(marks) if found else []
     return len(first)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process is there, and not only waiting to be reaped."""
     try:
+        os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
+    except PermissionError:
+        return True
+    except ProcessLookupError:
         return False
+    except OSError:  # no /proc, or gone in the meantime
+        return sys.platform != "linux"
     return state != "Z"
 
 
-def _marked(run_dir: Path) -> list[int]:
-    start = f"\0{MARKER}={run_dir}".encode()
-    wanted = (start + b"\0", start + b"/")
+def _marked(marks: tuple[bytes, ...]) -> list[int]:
     found = []
     for name in os.listdir("/proc") if sys.platform == "linux" else ():
         if name.isdigit() and int(name) != os.getpid():
             variables = _environ(name)
-            if any(mark in variables for mark in wanted):
+            if any(mark in variables for mark in marks):
                 found.append(int(name))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from .tiers import Library, Subtest
 
 LASTFAILED = "cache/lastfailed"
-INTERRUPT_GRACE = 2.0
-"""Seconds that agents get after Ctrl-C to end by themselves."""
 
 UNKNOWN_COST = 60.0
 """Seconds that a run is assumed to take where neither history nor a time limit says."""
@@ -44,6 +43,13 @@ class Known:
         return next((subtest for subtest in found if subtest.id == id), None)
 
 
+def _restore(name: str, value: str | None) -> None:
+    """Give an environment variable the value that it had."""
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+
+
 class Recorder:
     """Keeps the controller's view of the session's experiments."""
 
@@ -53,6 +59,7 @@ class Recorder:
         self.selected: list[str] = []
         self.collected: list[pytest.Item] = []
         self.held: list[Tenancy] = []
+        self.ending = contextlib.ExitStack()
         self.reported: set[str] = set()
         self.results: dict[Path, None] = {}
         self.summaries: list[ExperimentSummary] = []
@@ -174,16 +181,40 @@ class Recorder:
             except ScyllaError as error:
                 raise pytest.UsageError(str(error)) from None
             self.held.append(tenancy)
+        self._leave_nothing_behind()
+
+    def _leave_nothing_behind(self) -> None:
+        """Remove what a dead session left, and see to it that this one leaves no process."""
+        from . import interruption
+        from .processes import SESSION as NAME
+        from .reaper import Reaper
+        from .scratch import clean_scratch
+
+        clean_scratch()
+        name = f"{self.config.stash[SESSION].stamp}-{os.getpid()}"
+        outer = os.environ.get(NAME)
+        os.environ[NAME] = name
+        self.ending.callback(_restore, NAME, outer)
+        self.ending.callback(Reaper(name).dismiss)
+        interruption.heed()
+        self.ending.callback(interruption.unheed)
 
     def pytest_keyboard_interrupt(self) -> None:
-        """Ctrl-C: end the agents of all workers, and say how to go on."""
-        from .processes import sweep
+        """Ctrl-C: end the agents of all workers; a second one does not wait for them."""
+        from .interruption import stop_at_once_next_time
+        from .processes import INTERRUPT_GRACE, sweep
 
+        places = [tenancy.results for tenancy in self.held]
+        if places:
+            self.ending.callback(stop_at_once_next_time(places))
         for tenancy in self.held:
-            sweep(tenancy.results, grace=INTERRUPT_GRACE)
+            tenancy.end()
+        for place in places:
+            sweep(place, grace=INTERRUPT_GRACE)
 
     def pytest_unconfigure(self) -> None:
         """Let go of the results directories."""
+        self.ending.close()
         stamp, root = self.config.stash[SESSION].stamp, self.config.stash[SESSION].results
         for path in Path(root, ".locks").glob(f"{stamp}*.budget.*") if self.held else ():
             path.unlink()
@@ -227,10 +258,8 @@ class Recorder:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The closing table of every experiment, and what was left undone."""
         self._dry_run(terminalreporter)
-        if not self.summaries:
-            return
-        from .reports.terminal import closing_table
-
+        if self.summaries:
+            from .reports.terminal import closing_table
         for summary in self.summaries:
             terminalreporter.write_sep("=", f"scylla: {summary.id}")
             for line in closing_table(summary):

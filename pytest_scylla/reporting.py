@@ -54,8 +54,10 @@ def open_worker(config: pytest.Config, text: str, selected: list[str]) -> None:
     if selected:
         config.stash[SELECTED] = frozenset(selected)
     if decided.scheduled:
+        from .interruption import heed
         from .scheduling import WorkerSide
 
+        heed()
         config.pluginmanager.register(WorkerSide(), "scylla-worker")
 
 

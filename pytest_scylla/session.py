@@ -53,6 +53,8 @@ class Session:
     """Seals what this session writes; no agent is told."""
     budget: float | None = None
     """USD that the session may spend."""
+    owner: int | None = None
+    """Process id of the process that the user started."""
     scheduled: bool = False
     """Workers get their work from our scheduler."""
     _ids: dict[str, Path] = field(default_factory=dict)
@@ -120,6 +122,7 @@ def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[st
         stamp=_new_stamp(results_root(config)),
         secret=secrets.token_hex(),
         started_at=time.time(),
+        owner=os.getpid(),
         fresh=config.getoption("scylla_fresh"),
         named=config.args_source == pytest.Config.ArgsSource.ARGS or bool(again),
         again=again,
@@ -267,6 +270,7 @@ class Loaded:
             outer_timeout=session.outer_timeout,
             secret=session.secret,
             budgets=tuple(self._budgets(session)),
+            owner=session.owner,
         )
 
     def _budgets(self, session: Session) -> Iterator[Budget]:

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .errors import ScyllaError
-from .processes import sweep
+from .processes import alive, sweep
 from .store import now, read_json, write_json
 
 FOLDER = ".locks"
@@ -44,10 +44,17 @@ class Tenancy:
                 f"cannot write to {self.results.parent}: {error.strerror}\n"
                 "  next: make room or make it writable, or name another place (--scylla-results)"
             ) from None
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-        write_json(self._owner, owner)
+        self._say({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
         if self.results.is_dir():
             sweep(self.results)
+
+    def _say(self, owner: dict[str, Any]) -> None:
+        write_json(self._owner, owner)
+
+    def end(self) -> None:
+        """Say to all workers that what ends from now on was cut off."""
+        with contextlib.suppress(OSError):
+            self._say({**(read_json(self._owner) or {}), "ending": True})
 
     def _taken(self) -> str:
         owner: dict[str, Any] = read_json(self._owner) or {}
@@ -66,3 +73,12 @@ class Tenancy:
             Path(self._lock.lock_file).unlink()
             self._owner.parent.rmdir()
             self.results.parent.rmdir()
+
+
+def is_over(results: Path, owner: int) -> bool:
+    """Whether the session of process `owner` has been stopped, or has died.
+
+    For its workers, which are on the same machine and may be the last to hear.
+    """
+    said = read_json(results.parent / FOLDER / f"{results.name}.json") or {}
+    return (said.get("pid") == owner and "ending" in said) or not alive(owner)

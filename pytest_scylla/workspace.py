@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from .errors import RunError
+from .scratch import scratch
 from .source import IGNORED_IN_DIRECTORIES, directory_digest, is_repository, local_place
 from .store import digest, remove_tree, write_text
 from .tiers import OWNED, Setup
@@ -280,18 +281,18 @@ def _commit_setup(base: Base, setup: Setup, to: Path) -> None:
     """One commit on top of the base: exactly the tier's files in the places a tier owns."""
     _init(to)
     _borrow(to, [base.repository])
-    with tempfile.TemporaryDirectory() as folder:
-        _write_files(Path(folder), setup)
-        env = {"GIT_DIR": str(to), "GIT_WORK_TREE": folder, "GIT_INDEX_FILE": f"{folder}.index"}
-        try:
-            git(["read-tree", base.commit], env)
-            tracked = git(["ls-files", "--", *OWNED], env).splitlines()
-            present = {path.split("/")[0] for path in [*tracked, *setup.files]}
-            if present:
-                git(["-C", folder, "add", "-A", "-f", "--", *sorted(present)], env)
-            tree = git(["write-tree"], env)
-        finally:
-            Path(f"{folder}.index").unlink(missing_ok=True)
+    with scratch("setup") as folder:
+        files = folder / "files"
+        files.mkdir()
+        _write_files(files, setup)
+        index = str(folder / "index")
+        env = {"GIT_DIR": str(to), "GIT_WORK_TREE": str(files), "GIT_INDEX_FILE": index}
+        git(["read-tree", base.commit], env)
+        tracked = git(["ls-files", "--", *OWNED], env).splitlines()
+        present = {path.split("/")[0] for path in [*tracked, *setup.files]}
+        if present:
+            git(["-C", str(files), "add", "-A", "-f", "--", *sorted(present)], env)
+        tree = git(["write-tree"], env)
     commit = base.commit
     if tree != git(["rev-parse", f"{base.commit}^{{tree}}"], {"GIT_DIR": str(to)}):
         date = git(["show", "-s", "--format=%ct +0000", commit], {"GIT_DIR": str(to)})
@@ -403,15 +404,15 @@ class Checkout:
         if self.path.is_symlink() or not self.path.is_dir():
             remove_tree(self.path)
             self.path.mkdir()
-        with tempfile.TemporaryDirectory() as folder:
-            index = Path(folder, "index")
+        with scratch("patch") as folder:
+            index = folder / "index"
             env = {
                 "GIT_DIR": str(self.setup.path),
                 "GIT_WORK_TREE": str(self.path),
                 "GIT_INDEX_FILE": str(index),
-                "GIT_OBJECT_DIRECTORY": str(Path(folder, "objects")),
+                "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
             }
-            _borrow(Path(folder), [self.setup.path, self.setup.base.repository])
+            _borrow(folder, [self.setup.path, self.setup.base.repository])
             if self.index.is_file():
                 shutil.copy2(self.index, index)
             else:

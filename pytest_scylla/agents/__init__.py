@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import RunError
-from ..processes import MARKER, Finished, Invocation
+from ..processes import MARKER, SESSION, Finished, Invocation
 from ..results import TokenStats, token_stats
 from ..tiers import Setup
 
@@ -120,7 +120,7 @@ def replay_script(invocation: Invocation, setup_repository: Path, hidden: Mappin
     """A shell script that runs the agent again in a fresh workspace; secrets stay outside."""
     variables = []
     for name, value in sorted(invocation.env.items()):
-        if name == MARKER:
+        if name in (MARKER, SESSION):
             continue
         if name in hidden:
             variables.append(f'{name}="${{{name}:?set {name}}}"')

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,10 @@ from ..processes import (
 )
 from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
 from ..results import AgentResult, Judgment, RunResult
+from ..scratch import scratch
 from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
 from .budget import reserve, settle
+from .ending import heed_the_end
 from .evidence import timing
 from .workspace import Workspace
 
@@ -154,12 +155,27 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
         )
         invocation = evaluation.agent.invocation(job)
         version = evaluation.agent.version()
+        heed_the_end(run)
         started = _announce(run, invocation)
-        finished = _run(invocation, directory.agent)
+        with _kept_if_cut_off(run, invocation):
+            finished = _run(invocation, directory.agent)
+            heed_the_end(run)
     sweep(directory.path)
     tampering = _set_tampering_aside(run, started)
     answer = evaluation.agent.answer(finished, job)
     return _record(run, invocation, finished, answer, version, tampering)
+
+
+@contextlib.contextmanager
+def _kept_if_cut_off(run: Run, invocation: Invocation) -> Iterator[None]:
+    """Ctrl-C: keep what the agent had changed until then; `started.json` stays, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sweep(run.dir.path)
+        _write_patch(run, secrets(invocation.env), sync=False)
+        write_json(run.dir.started, {**(read_json(run.dir.started) or {}), "cut_off_at": now()})
+        raise
 
 
 def _time_limit(run: Run) -> float | None:
@@ -177,12 +193,9 @@ def _time_limit(run: Run) -> float | None:
 @contextlib.contextmanager
 def _own_home() -> Iterator[Path]:
     """A HOME of the run's own; outside the results, where a path can be short."""
-    home = Path(tempfile.mkdtemp(prefix="scylla-home-"))
-    try:
+    with scratch("home") as home:
         (home / "tmp").mkdir()
         yield home
-    finally:
-        remove_tree(home)
 
 
 def _environment(run: Run, home: Path) -> dict[str, str]:
@@ -261,7 +274,7 @@ def _record(
     if answer.error is None:
         write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=paid)
     checkout = run.checkout()
-    write_bytes(run.dir.patch, _without(checkout.patch(), hidden, run), sync=paid)
+    _write_patch(run, hidden, sync=paid)
     result = AgentResult(
         exit_code=finished.exit_code,
         stdout=finished.stdout[-LONGEST_OUTPUT:],
@@ -285,6 +298,10 @@ def _record(
     if answer.error is not None:
         raise answer.error
     return result
+
+
+def _write_patch(run: Run, hidden: Mapping[str, str], sync: bool) -> None:
+    write_bytes(run.dir.patch, _without(run.checkout().patch(), hidden, run), sync=sync)
 
 
 def _without(patch: bytes, hidden: Mapping[str, str], run: Run) -> bytes:

@@ -14,6 +14,7 @@ from ..results import AgentResult, Inputs, JudgeVote, Judgment, PipelineResult
 from ..scoring import score_categories, total_score
 from ..store import now, write_json, write_text
 from .budget import reserve, settle
+from .ending import heed_the_end
 from .evidence import execution, text_of, timing
 from .workspace import Workspace
 
@@ -52,6 +53,7 @@ def _judgment(
         return kept
     if run.asked.slots and not run.slot_selected(number):
         return _invalid(judge, "this slot was not selected", 0.0, inputs)
+    heed_the_end(run)
     if judge.paid:
         reserve(run, slot.name, judge.paid)
     _set_slot_aside(run, slot)
@@ -109,6 +111,7 @@ def _judge(
             grading = judge.grade(evidence)
         judgment = _scored(run, grading, started.seconds, inputs)
     except (ScyllaError, ValueError, OSError) as error:
+        heed_the_end(run)
         judgment = _invalid(judge, str(error), started.seconds, inputs)
         write_text(slot / "error.log", f"{error}\n")
     else:

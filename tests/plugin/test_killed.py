@@ -2,9 +2,11 @@
 
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from tests.support.experiments import (
     IN_PROCESS,
     MODES,
+    NO_XDIST,
+    SLACK,
     TWO_WORKERS,
     WORKS,
     Experiment,
@@ -144,6 +148,108 @@ def test_ctrl_c_leaves_no_agent_alive_and_the_next_session_goes_on(
     assert "2 of 3 runs did not finish" in said
     toy.run(*mode).assert_outcomes(passed=3)
     assert toy.executions == {A: 1, B: 2, HEIR: 1}
+
+
+STUBBORN = "trap '' TERM INT; echo begun; echo half > half.txt; while :; do sleep 0.05; done"
+"""An agent that has changed something, and does not want to end."""
+
+LEFT_ALONE = (
+    "setsid /bin/sh -c 'trap \"\" TERM INT HUP; while :; do sleep 0.1; done' & "
+    'echo "x $!" >> {log}; '
+)
+"""Starts a program in a session of its own, as Claude Code's Bash tool does."""
+
+
+def stopped(toy: Experiment, *mode: str, deed: str = STUBBORN) -> subprocess.Popen[bytes]:
+    """A session in which T0/00-a has its verdict and T0/01-b works on `deed`."""
+    toy.write_agent(only(B, deed))
+    process = start_pytest(toy.pytester, toy.file, *mode)
+    half, verdict = f"{B}/workspace/half.txt", f"{A}/run_result.json"
+    wait_until(lambda: toy.exists(half) and toy.exists(verdict))
+    return process
+
+
+@pytest.mark.parametrize("mode", [NO_XDIST, TWO_WORKERS], ids=["no-xdist", "n2"])
+def test_ctrl_c_keeps_the_evidence_of_an_agent_that_does_not_want_to_end(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    session = stopped(toy, *mode, deed=LEFT_ALONE.format(log=toy.log) + STUBBORN)
+    agents, began = toy.pids, time.monotonic()
+    assert len(agents) == 3
+    # Only the session's own process hears of it: its workers learn from it.
+    session.send_signal(signal.SIGTERM if mode == NO_XDIST else signal.SIGINT)
+    wait_until(lambda: no_agent_is_alive(toy))
+    took = time.monotonic() - began
+    session.wait(60)
+    assert took < 5 * SLACK
+    assert session.returncode == pytest.ExitCode.INTERRUPTED
+    said = (pytester.path / "session.log").read_text()
+    assert "2 of 3 runs did not finish: the same command goes on with them" in said
+    agent = toy.path(B) / "agent"
+    assert read(agent / "started.json").keys() == {"at", "pid", "cut_off_at"}
+    assert (agent / "stdout.log").read_text() == "begun\n"
+    assert "+half" in (agent / "changes.patch").read_text()
+    assert not (agent / "result.json").exists()
+    assert not (toy.path(B) / "error.json").exists()
+    toy.write_agent(WORKS)
+    toy.run(*mode, "--scylla-status=failed").assert_outcomes(passed=1)
+    attempt = toy.path(B) / "attempts" / "attempt_01" / "agent"
+    assert (attempt / "stdout.log").read_text() == "begun\n"
+
+
+@MODES
+def test_a_second_ctrl_c_stops_at_once(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    session = stopped(toy, *mode)
+    signal_group(session, signal.SIGINT)
+    time.sleep(0.3)  # a person
+    signal_group(session, signal.SIGINT)
+    began = time.monotonic()
+    session.wait(60)
+    assert time.monotonic() - began < 2 * SLACK
+    wait_until(lambda: no_agent_is_alive(toy))
+    toy.write_agent(WORKS)
+    toy.run(*mode).assert_outcomes(passed=3)
+    assert toy.executions[A] == 1
+
+
+@MODES
+def test_a_terminal_that_closes_takes_everything_along(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    session = stopped(toy, *mode, deed=LEFT_ALONE.format(log=toy.log) + STUBBORN)
+    signal_group(session, signal.SIGHUP)
+    session.wait(60)
+    wait_until(lambda: no_agent_is_alive(toy))
+    assert "cut_off_at" in read(toy.path(B) / "agent" / "started.json")
+
+
+@MODES
+def test_the_reaper_ends_what_a_killed_session_leaves_in_sessions_of_its_own(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    session = stopped(toy, *mode, deed=LEFT_ALONE.format(log=toy.log) + STUBBORN)
+    homes = scratch_of(toy)
+    signal_group(session, signal.SIGKILL)
+    session.wait()
+    wait_until(lambda: no_agent_is_alive(toy))
+    assert not (toy.path(B) / "agent" / "result.json").exists()
+    toy.write_agent(WORKS)
+    toy.run(*mode).assert_outcomes(passed=3)
+    assert not any(path.exists() for path in homes)
+    assert toy.executions[A] == 1
+
+
+def scratch_of(toy: Experiment) -> list[Path]:
+    """The HOME of the agent that works."""
+    environ = Path(f"/proc/{toy.pids[-2]}/environ").read_bytes().split(b"\0")
+    (home,) = [Path(v[5:].decode()) for v in environ if v.startswith(b"HOME=")]
+    assert home.name.startswith("scylla-home-")
+    assert home.is_dir()
+    return [home]
 
 
 def test_a_controller_that_is_killed_takes_its_agents_along(pytester: pytest.Pytester) -> None:

@@ -29,6 +29,9 @@ NO_XDIST = ("-p", "no:xdist")
 MODES = pytest.mark.parametrize("mode", [IN_PROCESS, TWO_WORKERS], ids=["n0", "n2"])
 NO_WORKERS = pytest.mark.parametrize("mode", [IN_PROCESS, NO_XDIST], ids=["n0", "no-xdist"])
 
+SLACK = 4
+"""A loaded machine may take so many times as long."""
+
 WORKS = "echo done > answer.txt"
 ONE_TIER: Mapping[str, Any] = {"T0": {"00-empty": {}}}
 """Tier -> subtest id -> what the subtest's file holds."""
@@ -208,6 +211,10 @@ class Experiment:
     def path(self, place: str) -> Path:
         """A place in the results: `T0/00-empty/run_01`, say."""
         return self.results / place
+
+    def exists(self, place: str) -> bool:
+        """Whether a place in the results is there, and whether there are results."""
+        return any((self.pytester.path / "results").glob(f"*-{self.name}/{place}"))
 
     def node(self, place: str) -> str:
         """The node id of a place in the results."""
