@@ -7,7 +7,7 @@ import hmac
 import logging
 import os
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecor
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose
+from .tree import ResultsTree
 
 if TYPE_CHECKING:
     from .agents import Agent
@@ -141,20 +142,14 @@ class Evaluation:
         """The subtests of a tier."""
         return self.library.tiers[tier].subtests
 
-    def run_dirs(self, tier: str, subtest: str) -> Iterator[RunDir]:
-        """The run directories of a subtest that are on disk, by number."""
-        folder = self.results / tier / subtest
-        try:
-            names = sorted(os.listdir(folder))
-        except OSError:
-            return
-        for name in names:
-            if name.startswith("run_"):
-                yield RunDir(folder / name)
+    @cached_property
+    def tree(self) -> ResultsTree:
+        """The results directory."""
+        return ResultsTree(self.results)
 
     def cell(self, tier: str, subtest: str) -> Cell:
         """A subtest with the results that count: of each run its first judged attempt."""
-        found = [counted_result(run) for run in self.run_dirs(tier, subtest)]
+        found = [counted_result(run) for run in self.tree.runs(tier, subtest)]
         return Cell(tier, subtest, tuple(r for r in found if r is not None))
 
     def best(self, tier: str) -> Cell | None:
@@ -193,7 +188,7 @@ class Evaluation:
         for tier in subtest.inherit_best_from:
             best = self.best(tier) if tier in self.library.tiers else None
             manifest = best and read_model(
-                self.results / tier / best.subtest / "config_manifest.json", ConfigManifest
+                self.tree.subtest(tier, best.subtest) / "config_manifest.json", ConfigManifest
             )
             if best and manifest:
                 resources = Resources.model_validate(manifest.resources)
@@ -254,7 +249,7 @@ class Evaluation:
 
     def write_manifest(self, subtest: Subtest, setup: Setup) -> None:
         """Write the subtest's config_manifest.json, where it is missing or has changed."""
-        path = self.results / subtest.tier / subtest.id / "config_manifest.json"
+        path = self.tree.subtest(subtest.tier, subtest.id) / "config_manifest.json"
         kept = read_model(path, ConfigManifest)
         if kept is not None and kept.digest == setup.digest:
             return
@@ -359,8 +354,9 @@ def set_forgeries_aside(results: Path, since: float, secret: str) -> list[Path]:
     Returns where they were.
     """
     found = []
-    for path in results.glob("*/*/run_*/run_result.json"):
-        if path.stat().st_ctime < since:
+    for _, _, run in ResultsTree(results).all_runs():
+        path = run.run_result
+        if not path.exists() or path.stat().st_ctime < since:
             continue
         record = read_model(path, RunResult)
         if record is None or not hmac.compare_digest(record.seal, seal(record, secret)):
@@ -407,7 +403,7 @@ class Run:
     @cached_property
     def dir(self) -> RunDir:
         """The run's directory."""
-        return RunDir(self.evaluation.results / self.subtest.tier / self.subtest.id / self.name)
+        return self.evaluation.tree.run(self.subtest.tier, self.subtest.id, self.name)
 
     @property
     def setup(self) -> Setup:

@@ -1,35 +1,79 @@
-"""Make result files anew from what else is in a run's directory; nothing is executed.
+"""Make result files anew from what else is in a results directory; nothing is executed.
 
 agent/result.json comes from the logs; run_result.json from the agent's result, the judgments and
-the timings. Trees of ProjectScylla have other names for some logs, and are read as well.
+the timings. A verdict is recorded by the same function, so what is rebuilt is what was there.
+Trees of ProjectScylla have other names for some logs, and are read as well.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .agents import answer_from_event, result_event
-from .results import AgentResult, JudgeVote, Judgment, RunResult
+from .errors import ScyllaError
+from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
+from .status import agent_is_valid, run_is_valid
 from .store import RunDir, read_json, read_model, write_json
+from .tree import ResultsTree
 
 LONGEST_OUTPUT = 200_000
 """Characters of output that agent/result.json repeats; the logs have all of it."""
 
 
-def rebuild_agent_result(run: RunDir) -> AgentResult | None:
-    """agent/result.json, where it is missing or broken and the logs are there.
+def rebuild_runs(tree: ResultsTree) -> Counter[str]:
+    """Make what is missing or broken in every run and can be made; one pass over the tree.
 
-    Returns what was written, or None where nothing was missing or it cannot be rebuilt.
+    Returns how many files of each name were written.
     """
-    if run.started.exists() or read_model(run.agent_result, AgentResult) is not None:
-        return None
-    result = agent_result_from_logs(run)
-    if result is not None:
-        write_json(run.agent_result, result, sync=True)
-    return result
+    written: Counter[str] = Counter()
+    panel = Panel(tree)
+    for _, _, run in tree.all_runs():
+        written.update(rebuild_run(run, panel))
+    return written
+
+
+def rebuild_run(run: RunDir, panel: Panel) -> list[str]:
+    """agent/result.json, judge/result.json and run_result.json of a run, each where it is missing
+    or broken and its parts are there. Returns the names of what was written."""
+    written: list[str] = []
+    if run.started.exists():
+        return written
+    if not agent_is_valid(run):
+        agent = agent_result_from_logs(run)
+        if agent is None:
+            return written
+        write_json(run.agent_result, agent)
+        written.append("agent/result.json")
+    if not run_is_valid(run):
+        written += _rebuild_verdict(run, panel)
+    return written
+
+
+def _rebuild_verdict(run: RunDir, panel: Panel) -> list[str]:
+    written: list[str] = []
+    judged = stored_judgments(run)
+    said = read_json(run.judge / "result.json")
+    if said is None:
+        said = panel.verdict(judged)
+        if said is None:
+            return written
+        write_json(run.judge / "result.json", said)
+        written.append("judge/result.json")
+    result = run_result_from_parts(run, judged, said, panel.tree)
+    if result is None:
+        return written
+    write_json(run.run_result, result)
+    run.error.unlink(missing_ok=True)
+    return [*written, "run_result.json"]
+
+
+# -- the agent's result --------------------------------------------------------------------------
 
 
 def agent_result_from_logs(run: RunDir) -> AgentResult | None:
@@ -60,77 +104,129 @@ def _from_event(command: dict[str, Any], output: dict[str, Any]) -> AgentResult 
         token_stats=answer.tokens,
         cost_usd=answer.cost_usd,
         api_calls=answer.turns,
+        duration_seconds=float(command.get("duration_seconds") or 0.0),
         **output,
     )
 
 
-def rebuild_run_result(run: RunDir) -> RunResult | None:
-    """run_result.json, where it is missing or broken and its parts are there; what was written."""
-    if run.started.exists() or read_model(run.run_result, RunResult) is not None:
-        return None
-    result = run_result_from_parts(run)
-    if result is not None:
-        write_json(run.run_result, result, sync=True)
-    return result
+# -- the verdict ---------------------------------------------------------------------------------
 
 
-def run_result_from_parts(run: RunDir) -> RunResult | None:
-    """What run_result.json must say, from the agent's result, the judges' and the timings."""
+@dataclass(frozen=True)
+class Places:
+    """Where things are, as run_result.json says it: relative to the results directory."""
+
+    workspace: str
+    logs: str
+
+
+def run_result(
+    number: int,
+    agent: AgentResult,
+    judged: Mapping[int, Judgment],
+    said: Mapping[str, Any],
+    seconds: float,
+    places: Places,
+) -> RunResult:
+    """run_result.json, from the agent's result, the judgment of each slot, what judge/result.json
+    says of them together, and the judges' time (seconds). Raises KeyError or ValueError where
+    judge/result.json is not whole."""
+    tokens = agent.token_stats
+    inputs = {f"judge_{slot:02d}": judgment.inputs for slot, judgment in judged.items()}
+    return RunResult(
+        run_number=number,
+        exit_code=agent.exit_code,
+        token_stats=tokens,
+        tokens_input=tokens.tokens_input,
+        tokens_output=tokens.output_tokens,
+        cost_usd=_sum([agent.cost_usd, *(judgment.cost_usd for judgment in judged.values())]),
+        duration_seconds=agent.duration_seconds + seconds,
+        agent_duration_seconds=agent.duration_seconds,
+        judge_duration_seconds=seconds,
+        judge_score=said["score"],
+        judge_passed=said["passed"],
+        judge_grade=said["grade"],
+        judge_reasoning=said["reasoning"],
+        judges=tuple(_vote(slot, judgment) for slot, judgment in judged.items()),
+        workspace_path=places.workspace,
+        logs_path=places.logs,
+        command_log_path=f"{places.logs}/command_log.json",
+        criteria_scores=_nearest(said["score"], judged),
+        timed_out=agent.timed_out,
+        pass_threshold=said.get("pass_threshold"),
+        tampering=agent.tampering,
+        inputs={"agent": agent.inputs, "verdict": _verdict_inputs(said), **inputs},
+    )
+
+
+def _verdict_inputs(said: Mapping[str, Any]) -> Inputs:
+    inputs = said.get("inputs")
+    return {str(k): str(v) for k, v in inputs.items()} if isinstance(inputs, dict) else {}
+
+
+def _sum(costs: list[float | None]) -> float | None:
+    """The sum; None where any part is not known, for a sum without it would be false."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def _vote(number: int, judgment: Judgment) -> JudgeVote:
+    fields = set(JudgeVote.model_fields) - {"judge_number"}
+    return JudgeVote(judge_number=number, **judgment.model_dump(include=fields))
+
+
+def _nearest(score: float, judged: Mapping[int, Judgment]) -> dict[str, CategoryScore]:
+    valid = [j for j in judged.values() if j.is_valid and not j.fallback and j.score is not None]
+    nearest = min(valid, key=lambda j: abs(float(j.score or 0) - score), default=None)
+    return dict(nearest.criteria_scores) if nearest else {}
+
+
+def stored_judgments(run: RunDir) -> dict[int, Judgment]:
+    """Slot -> judgment, of all slots that have a whole one (which may be not valid)."""
+    found = {}
+    for number in run.slot_numbers():
+        slot = run.judge_slot(number)
+        judgment = read_model(slot / "judgment.json", Judgment)
+        if judgment is not None:
+            model = judgment.model or _model(slot)
+            found[number] = judgment.model_copy(update={"model": model})
+    return found
+
+
+def run_result_from_parts(
+    run: RunDir, judged: Mapping[int, Judgment], said: Mapping[str, Any], tree: ResultsTree
+) -> RunResult | None:
+    """What run_result.json must say; None where parts are missing."""
     agent = read_model(run.agent_result, AgentResult)
-    verdict = read_json(run.judge / "result.json")
     seconds = _seconds(run.agent / "timing.json", "agent_duration_seconds")
-    if agent is None or verdict is None or seconds is None:
+    if agent is None or seconds is None or not judged:
         return None
-    votes = tuple(_votes(run))
-    judged = _judge_seconds(run)
-    place = _place(run)
+    agent = agent.model_copy(update={"duration_seconds": seconds})
     try:
-        return RunResult(
-            run_number=int(run.path.name.removeprefix("run_")),
-            exit_code=agent.exit_code,
-            token_stats=agent.token_stats,
-            tokens_input=agent.token_stats.tokens_input,
-            tokens_output=agent.token_stats.output_tokens,
-            cost_usd=agent.cost_usd,
-            duration_seconds=seconds + judged,
-            agent_duration_seconds=seconds,
-            judge_duration_seconds=judged,
-            judge_score=verdict["score"],
-            judge_passed=verdict["passed"],
-            judge_grade=verdict["grade"],
-            judge_reasoning=verdict["reasoning"],
-            judges=votes,
-            workspace_path=f"{place}/workspace",
-            logs_path=f"{place}/agent",
-            command_log_path=f"{place}/agent/command_log.json",
-            timed_out=agent.timed_out,
-            tampering=agent.tampering,
+        result = run_result(
+            run.number, agent, judged, said, _judge_seconds(run), _places(run, tree)
         )
     except (KeyError, ValueError):
         return None
+    return _plain(result) if tree.foreign else result
 
 
-def _place(run: RunDir) -> str:
-    """The run's directory as its paths are written: where the agent worked, less `workspace`."""
+def _plain(result: RunResult) -> RunResult:
+    """As ProjectScylla has it: no category scores beside those of the judgments, no inputs."""
+    votes = tuple(vote.model_copy(update={"criteria_scores": {}}) for vote in result.judges)
+    return result.model_copy(update={"judges": votes, "criteria_scores": {}, "inputs": {}})
+
+
+def _places(run: RunDir, tree: ResultsTree) -> Places:
+    """Where the agent worked, as its log says it; in our own trees relative to the tree."""
     log = read_json(run.agent / "command_log.json") or {}
     commands = log.get("commands") or [{}]
     cwd = str(commands[-1].get("cwd") or run.path / "workspace")
-    return cwd.removesuffix("/workspace")
-
-
-def _votes(run: RunDir) -> Iterator[JudgeVote]:
-    for slot in sorted(run.judge.glob("judge_*")):
-        judgment = read_model(slot / "judgment.json", Judgment)
-        if judgment is not None:
-            yield JudgeVote(
-                model=judgment.model or _model(slot),
-                score=judgment.score,
-                passed=judgment.passed,
-                grade=judgment.grade,
-                reasoning=judgment.reasoning,
-                judge_number=int(slot.name.removeprefix("judge_")),
-                is_valid=judgment.is_valid,
-            )
+    if tree.foreign:
+        return Places(cwd, f"{cwd.removesuffix('/workspace')}/agent")
+    here = os.path.relpath(run.path, tree.path)
+    shared = Path(cwd).parent.name != run.path.name
+    return Places(f"{os.path.dirname(here) if shared else here}/workspace", f"{here}/agent")
 
 
 def _model(slot: Path) -> str:
@@ -144,10 +240,37 @@ def _judge_seconds(run: RunDir) -> float:
     if total is not None:
         return total
     slots = [
-        _seconds(slot / "timing.json", "judge_duration_seconds")
-        for slot in sorted(run.judge.glob("judge_*"))
+        _seconds(run.judge_slot(number) / "timing.json", "judge_duration_seconds")
+        for number in run.slot_numbers()
     ]
     return sum(seconds for seconds in slots if seconds is not None)
+
+
+class Panel:
+    """How the judges of a tree come to one verdict, as the tree itself says it."""
+
+    def __init__(self, tree: ResultsTree) -> None:
+        self.tree = tree
+
+    def verdict(self, judged: Mapping[int, Judgment]) -> dict[str, Any] | None:
+        """judge/result.json, from the judgments of a run; None where there is no verdict, or the
+        rubric is gone."""
+        from .consensus import agree
+        from .rubric import load_rubric
+
+        settings = self.tree.config.get("settings") or {}
+        slots = len(settings.get("judges") or self.tree.config.get("judge_models") or judged)
+        quorum = settings.get("quorum") or slots // 2 + 1
+        try:
+            rubric = load_rubric(self.tree.path / "rubric.yaml")
+            consensus = agree(rubric, list(judged.values()), quorum)
+        except ScyllaError:
+            return None
+        said = consensus.model_dump(include={"score", "passed", "grade", "reasoning"})
+        if self.tree.foreign:
+            return said
+        inputs = {"quorum": str(quorum)}
+        return {**said, "pass_threshold": rubric.pass_threshold, "inputs": inputs}
 
 
 def _seconds(path: Path, name: str) -> float | None:

@@ -23,8 +23,18 @@ AGENT_STATUSES: tuple[AgentStatus, ...] = get_args(AgentStatus)
 
 JUDGE_STATUSES: tuple[JudgeStatus, ...] = get_args(JudgeStatus)
 
-_AGENT_FIELDS = frozenset({"exit_code", "token_stats", "cost_usd"})
-_RUN_FIELDS = frozenset({"run_number", "token_stats", "cost_usd", "judge_score", "judge_passed"})
+AGENT_FIELDS = frozenset({"exit_code", "stdout", "stderr", "token_stats", "cost_usd", "api_calls"})
+"""What agent/result.json must hold."""
+
+RUN_FIELDS = frozenset(
+    {
+        *("run_number", "exit_code", "token_stats", "tokens_input", "tokens_output", "cost_usd"),
+        *("duration_seconds", "agent_duration_seconds", "judge_duration_seconds"),
+        *("judge_score", "judge_passed", "judge_grade", "judge_reasoning", "judges"),
+        *("workspace_path", "logs_path", "command_log_path"),
+    }
+)
+"""What run_result.json must hold."""
 
 
 def agent_status(run: RunDir) -> AgentStatus:
@@ -39,7 +49,7 @@ def agent_status(run: RunDir) -> AgentStatus:
         return "missing"
     answered = _size(f"{agent}/output.txt") > 0 and not os.path.exists(f"{agent}/started.json")
     logged = _size(f"{agent}/timing.json") > 0 and _size(f"{agent}/command_log.json") > 0
-    if answered and os.path.isdir(f"{run.path}/judge") and _is_complete(run.path):
+    if answered and os.path.isdir(f"{run.path}/judge") and _is_complete(run):
         return "completed"
     if answered and logged:
         return "results"
@@ -50,10 +60,13 @@ def agent_status(run: RunDir) -> AgentStatus:
     return "missing"
 
 
-def _is_complete(run: Path) -> bool:
-    return has_fields(f"{run}/run_result.json", _RUN_FIELDS) and has_fields(
-        f"{run}/agent/result.json", _AGENT_FIELDS
-    )
+def _is_complete(run: RunDir) -> bool:
+    return run_is_valid(run) and has_fields(f"{run.path}/agent/result.json", AGENT_FIELDS)
+
+
+def run_is_valid(run: RunDir) -> bool:
+    """The run's verdict is there, and whole."""
+    return has_fields(f"{run.path}/run_result.json", RUN_FIELDS)
 
 
 def agent_is_valid(run: RunDir) -> bool:
@@ -61,7 +74,7 @@ def agent_is_valid(run: RunDir) -> bool:
     return (
         _size(f"{run.path}/agent/output.txt") > 0
         and not os.path.exists(f"{run.path}/agent/started.json")
-        and has_fields(f"{run.path}/agent/result.json", _AGENT_FIELDS)
+        and has_fields(f"{run.path}/agent/result.json", AGENT_FIELDS)
     )
 
 

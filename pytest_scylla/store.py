@@ -190,6 +190,19 @@ class RunDir:
         """The directory of judge slot `number` (counted from 1)."""
         return self.judge / f"judge_{number:02d}"
 
+    @property
+    def number(self) -> int:
+        """N of `run_NN`."""
+        return int(self.path.name.removeprefix("run_"))
+
+    def slot_numbers(self) -> list[int]:
+        """Numbers of the judge slots that are on disk."""
+        try:
+            names = os.listdir(self.judge)
+        except OSError:
+            return []
+        return sorted(int(n[6:]) for n in names if n.startswith("judge_") and n[6:].isdigit())
+
     def attempt_numbers(self) -> list[int]:
         """Numbers of the earlier executions that are kept, oldest first."""
         try:

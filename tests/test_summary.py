@@ -21,7 +21,7 @@ from pytest_scylla.reports.summary import (
     summarise_run,
 )
 from pytest_scylla.results import AgentResult, RunFailure, TokenStats
-from pytest_scylla.store import write_json
+from pytest_scylla.store import RunDir, write_json
 from tests.support.examples import law, make_result, write_files, write_result
 
 
@@ -130,7 +130,7 @@ def test_a_cost_that_is_not_known_makes_the_sum_unknown_and_not_smaller(results:
 def test_a_second_chance_is_counted_as_an_attempt_and_not_as_a_result(results: Path) -> None:
     run = results / "T1" / "01-it" / "run_01"
     write_result(run / "attempts" / "attempt_01", 0.0)
-    summary = summarise_run(run)
+    summary = summarise_run(RunDir(run))
     assert summary.attempts == 2
     assert summary.result is not None
     assert summary.result.judge_score == 0.0

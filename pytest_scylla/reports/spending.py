@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..agents import result_event
 from ..store import read_json
+from ..tree import ResultsTree, folders
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,19 @@ def spent(results: Path) -> Spending:
 
 def _executions(results: Path) -> Iterator[str]:
     """Every run directory, and every attempt in one."""
-    for tier in _folders(str(results)):
-        for subtest in _folders(tier):
-            for run in _folders(subtest):
-                if os.path.basename(run).startswith("run_"):
-                    yield run
-                    yield from _folders(f"{run}/attempts")
+    for _, _, run in ResultsTree(results).all_runs():
+        yield str(run.path)
+        yield from _within(f"{run.path}/attempts")
 
 
-def _folders(path: str) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return [e.path for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except OSError:
-        return []
+def _within(path: str) -> list[str]:
+    return [f"{path}/{name}" for name in folders(Path(path))]
 
 
 def _costs(run: str) -> Iterator[float | None]:
     if os.path.isdir(f"{run}/agent"):
         yield _agent_cost(run)
-    slots = [*_folders(f"{run}/judge"), *_folders(f"{run}/judge/attempts")]
+    slots = [*_within(f"{run}/judge"), *_within(f"{run}/judge/attempts")]
     for slot in slots:
         judgment = read_json(Path(slot, "judgment.json"))
         if judgment is not None:

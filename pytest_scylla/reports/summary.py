@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,8 @@ from pathlib import Path
 from ..evaluation import Cell, best_cell, counted_result
 from ..results import AgentResult, RunFailure, RunResult, TokenStats
 from ..statistics import cost_of_pass, deviation, mean, median, total, wilson
-from ..store import RunDir, read_json, read_model
+from ..store import RunDir, read_model
+from ..tree import ResultsTree
 
 
 @dataclass(frozen=True)
@@ -196,50 +196,44 @@ def _rank(tier: TierSummary) -> tuple[float, float]:
 
 def summarise(results: Path) -> ExperimentSummary:
     """Read a results directory."""
-    config = read_json(results / "config" / "experiment.json") or {}
-    tiers = config.get("tiers_to_run") or [n for n in sorted(os.listdir(results)) if n[:1] == "T"]
+    tree = ResultsTree(results)
+    there = tree.tiers()
+    tiers = [tier for tier in tree.config.get("tiers_to_run") or there if tier in there]
     return ExperimentSummary(
-        id=str(config.get("experiment_id", results.name)),
+        id=tree.experiment_id,
         path=results,
-        tiers=tuple(_tier(results / tier) for tier in tiers if (results / tier).is_dir()),
+        tiers=tuple(_tier(tree, tier) for tier in tiers),
     )
 
 
-def _tier(path: Path) -> TierSummary:
+def _tier(tree: ResultsTree, tier: str) -> TierSummary:
     subtests = tuple(
-        SubtestSummary(name, path / name, Figures(tuple(_runs(path / name))))
-        for name in _folders(path)
+        SubtestSummary(name, tree.subtest(tier, name), Figures(tuple(_runs(tree, tier, name))))
+        for name in tree.subtests(tier)
     )
-    cells = {s.id: Cell(path.name, s.id, tuple(s.figures.results)) for s in subtests}
+    cells = {s.id: Cell(tier, s.id, tuple(s.figures.results)) for s in subtests}
     best = best_cell(cells.values())
     return TierSummary(
-        id=path.name,
-        name=path.name,
-        path=path,
+        id=tier,
+        name=tier,
+        path=tree.tier(tier),
         subtests=tuple(s for s in subtests if s.runs),
         best=next((s for s in subtests if best and s.id == best.subtest), None),
     )
 
 
-def _folders(path: Path) -> list[str]:
-    with os.scandir(path) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+def _runs(tree: ResultsTree, tier: str, subtest: str) -> list[RunSummary]:
+    return [summarise_run(run) for run in tree.runs(tier, subtest)]
 
 
-def _runs(path: Path) -> list[RunSummary]:
-    names = [n for n in _folders(path) if n.startswith("run_") and n[4:].isdigit()]
-    return [summarise_run(path / name) for name in names]
-
-
-def summarise_run(path: Path) -> RunSummary:
+def summarise_run(run: RunDir) -> RunSummary:
     """Read a run directory."""
-    run = RunDir(path)
     attempts = run.attempt_numbers()
     result = counted_result(run)
     agent = None if result else read_model(run.agent_result, AgentResult)
     return RunSummary(
-        number=int(path.name[4:]),
-        path=path,
+        number=run.number,
+        path=run.path,
         result=result,
         failure=None if result else read_model(run.error, RunFailure),
         attempts=len(attempts) + 1,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from ..evaluation import write_if_changed
-from ..store import now, read_json, write_json
+from ..store import RunDir, now, read_json, write_json
+from ..tree import ResultsTree
 from . import json_report, markdown_report
 from .spending import spent
 from .summary import ExperimentSummary, summarise, summarise_run
 
 
-def write_reports(results: Path) -> ExperimentSummary:
-    """Reports and checkpoint.json of an experiment, its tiers and subtests, from what is there."""
+def write_reports(results: Path, *, keep: bool = False) -> ExperimentSummary:
+    """Reports and checkpoint.json of an experiment, its tiers and subtests, from what is there.
+
+    With `keep`, what is there of them stays as it is, and only what is missing is written.
+    """
     experiment = summarise(results)
     money = spent(results)
     for tier in experiment.tiers:
@@ -22,42 +28,46 @@ def write_reports(results: Path) -> ExperimentSummary:
                 subtest.path,
                 json_report.subtest_report(subtest, tier.id),
                 markdown_report.subtest_report(subtest, tier.id),
+                keep,
             )
             for run in subtest.runs:
-                if not (run.path / "report.md").exists():
-                    write_run_report(run.path)
-        _write(tier.path, json_report.tier_report(tier), markdown_report.tier_report(tier))
-        _write_json(tier.path / "result.json", json_report.tier_result(tier))
-        _write_json(tier.path / "best_subtest.json", json_report.best_subtest(tier))
+                if not (run.path / "report.md").exists() or not (run.path / "report.json").exists():
+                    write_run_report(run.path, keep=keep)
+        _write(tier.path, json_report.tier_report(tier), markdown_report.tier_report(tier), keep)
+        _write_json(tier.path / "result.json", json_report.tier_result(tier), keep)
+        _write_json(tier.path / "best_subtest.json", json_report.best_subtest(tier), keep)
     _write(
         results,
         json_report.experiment_report(experiment, money),
         markdown_report.experiment_report(experiment, money),
+        keep,
     )
-    _write_json(results / "checkpoint.json", checkpoint(experiment), "last_updated_at")
+    path = results / "checkpoint.json"
+    _write_json(path, checkpoint(experiment, ResultsTree(results)), keep, "last_updated_at")
     return experiment
 
 
-def write_run_report(path: Path) -> None:
+def write_run_report(path: Path, *, keep: bool = False) -> None:
     """report.json and report.md of one run."""
-    run = summarise_run(path)
-    _write(path, json_report.run_report(run), markdown_report.run_report(run))
+    run = summarise_run(RunDir(path))
+    _write(path, json_report.run_report(run), markdown_report.run_report(run), keep)
 
 
-def _write(folder: Path, data: dict[str, Any], text: str) -> None:
-    _write_json(folder / "report.json", data)
-    write_if_changed(folder / "report.md", text)
+def _write(folder: Path, data: dict[str, Any], text: str, keep: bool) -> None:
+    _write_json(folder / "report.json", data, keep)
+    if not (keep and (folder / "report.md").exists()):
+        write_if_changed(folder / "report.md", text)
 
 
-def _write_json(path: Path, data: dict[str, Any], time: str = "generated_at") -> None:
+def _write_json(path: Path, data: dict[str, Any], keep: bool, time: str = "generated_at") -> None:
     kept = read_json(path)
-    if kept is None or {k: v for k, v in kept.items() if k != time} != data:
-        write_json(path, {**data, time: now()})
+    if kept is not None and (keep or {k: v for k, v in kept.items() if k != time} == data):
+        return
+    write_json(path, {**data, time: now()})
 
 
-def checkpoint(experiment: ExperimentSummary) -> dict[str, Any]:
+def checkpoint(experiment: ExperimentSummary, tree: ResultsTree) -> dict[str, Any]:
     """checkpoint.json: derived from the run directories, and never read by the plugin."""
-    config = read_json(experiment.path / "config" / "experiment.json") or {}
     completed: dict[str, dict[str, dict[str, str]]] = {}
     for tier in experiment.tiers:
         for subtest in tier.subtests:
@@ -66,15 +76,37 @@ def checkpoint(experiment: ExperimentSummary) -> dict[str, Any]:
                 if status:
                     runs = completed.setdefault(tier.id, {}).setdefault(subtest.id, {})
                     runs[str(run.number)] = status
+    own = {"version": "3.0", "experiment_dir": "."}
     return {
-        "version": "3.0",
+        **(_of_projectscylla(tree) if tree.foreign else own),
         "experiment_id": experiment.id,
-        "experiment_dir": ".",
-        "config_hash": str(config.get("config_hash", "")),
+        "config_hash": str(tree.config.get("config_hash") or _config_hash(tree)),
         "completed_runs": completed,
-        "started_at": config.get("created_at"),
+        "started_at": tree.config.get("created_at") or _started_at(tree),
         "status": "completed" if experiment.figures.errors == 0 else "interrupted",
     }
+
+
+def _of_projectscylla(tree: ResultsTree) -> dict[str, Any]:
+    """What only its own checkpoint has; its version 2.0 is read by all later ones."""
+    limits = {"rate_limit_source": None, "rate_limit_until": None, "pause_count": 0, "pid": None}
+    return {"version": "2.0", "experiment_dir": str(tree.path), **limits}
+
+
+def _config_hash(tree: ResultsTree) -> str:
+    """ProjectScylla's: SHA-256 over the configuration less what does not change results."""
+    if not tree.foreign or not tree.config:
+        return ""
+    left_out = ("parallel_subtests", "max_subtests")
+    config = {name: value for name, value in tree.config.items() if name not in left_out}
+    text = json.dumps(config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _started_at(tree: ResultsTree) -> str | None:
+    report = read_json(tree.path / "report.json") or {}
+    said = report.get("summary", {}).get("started_at")
+    return said if isinstance(said, str) else None
 
 
 def _status(path: Path, passed: bool | None) -> str | None:

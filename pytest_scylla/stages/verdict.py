@@ -5,17 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..consensus import Consensus, agree
+from ..consensus import agree
 from ..evaluation import Run
-from ..results import (
-    AgentResult,
-    CategoryScore,
-    JudgeVote,
-    Judgment,
-    RunFailure,
-    RunResult,
-    TokenStats,
-)
+from ..rebuild import Places, run_result
+from ..results import AgentResult, Judgment, RunFailure, RunResult
 from ..store import now, write_json
 from .evidence import timing
 
@@ -31,69 +24,24 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
     consensus = agree(rubric, judged, run.evaluation.experiment.quorum)
     seconds = sum(judgment.duration_seconds for judgment in judged)
     write_json(run.dir.judge / "timing.json", timing("judge", seconds))
-    write_json(
-        run.dir.judge / "result.json",
-        consensus.model_dump(include={"score", "passed", "grade", "reasoning"}),
-    )
-    result = run.sealed(_run_result(run, agent, judged, consensus, seconds))
+    said = {
+        **consensus.model_dump(include={"score", "passed", "grade", "reasoning"}),
+        "pass_threshold": rubric.pass_threshold,
+        "inputs": run.evaluation.verdict_inputs,
+    }
+    write_json(run.dir.judge / "result.json", said)
+    result = run_result(run.number, agent, dict(enumerate(judged, 1)), said, seconds, _places(run))
+    result = run.sealed(result)
     write_json(run.dir.run_result, result)
     run.dir.error.unlink(missing_ok=True)
     return result
 
 
-def _run_result(
-    run: Run,
-    agent: AgentResult,
-    judged: tuple[Judgment, ...],
-    consensus: Consensus,
-    judge_seconds: float,
-) -> RunResult:
-    votes = tuple(_vote(number, judgment) for number, judgment in enumerate(judged, 1))
-    inputs = {f"judge_{n:02d}": judgment.inputs for n, judgment in enumerate(judged, 1)}
+def _places(run: Run) -> Places:
     here = os.path.relpath(run.dir.path, run.evaluation.results)
-    place = os.path.relpath(run.checkout().path, run.evaluation.results)
-    tokens: TokenStats = agent.token_stats
-    return RunResult(
-        run_number=run.number,
-        exit_code=agent.exit_code,
-        token_stats=tokens,
-        tokens_input=tokens.tokens_input,
-        tokens_output=tokens.output_tokens,
-        cost_usd=_sum([agent.cost_usd, *(judgment.cost_usd for judgment in judged)]),
-        duration_seconds=agent.duration_seconds + judge_seconds,
-        agent_duration_seconds=agent.duration_seconds,
-        judge_duration_seconds=judge_seconds,
-        judge_score=consensus.score,
-        judge_passed=consensus.passed,
-        judge_grade=consensus.grade,
-        judge_reasoning=consensus.reasoning,
-        judges=votes,
-        workspace_path=place,
-        logs_path=f"{here}/agent",
-        command_log_path=f"{here}/agent/command_log.json",
-        criteria_scores=_nearest(consensus, judged),
-        timed_out=agent.timed_out,
-        pass_threshold=run.evaluation.experiment.task.rubric.pass_threshold,
-        tampering=agent.tampering,
-        inputs={"agent": agent.inputs, "verdict": run.evaluation.verdict_inputs, **inputs},
-    )
-
-
-def _sum(costs: list[float | None]) -> float | None:
-    """The sum; None where any part is not known, for a sum without it would be false."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
-
-
-def _vote(number: int, judgment: Judgment) -> JudgeVote:
-    fields = set(JudgeVote.model_fields) - {"judge_number"}
-    return JudgeVote(judge_number=number, **judgment.model_dump(include=fields))
-
-
-def _nearest(consensus: Consensus, judged: tuple[Judgment, ...]) -> dict[str, CategoryScore]:
-    valid = [j for j in judged if j.is_valid and not j.fallback and j.score is not None]
-    nearest = min(valid, key=lambda j: abs(float(j.score or 0) - consensus.score))
-    return dict(nearest.criteria_scores)
+    workspace = run.dir.path.parent if run.shares_workspace else run.dir.path
+    place = os.path.relpath(workspace, run.evaluation.results)
+    return Places(f"{place}/workspace", f"{here}/agent")
 
 
 def record_failure(run: Run, kind: str, message: str) -> None:
