@@ -25,13 +25,21 @@ class Consensus(Strict):
     """The slots' own votes disagree."""
 
 
-def agree(rubric: Rubric, judgments: Sequence[Judgment], quorum: int) -> Consensus:
-    """The verdict of a panel.
+def counted(judgments: Sequence[Judgment], fallbacks: bool = False) -> list[Judgment]:
+    """The judgments that a verdict rests on: the valid ones, and those of fallbacks if asked."""
+    valid = [j for j in judgments if j.is_valid or (fallbacks and j.fallback)]
+    return [j for j in valid if j.score is not None and (fallbacks or not j.fallback)]
+
+
+def agree(
+    rubric: Rubric, judgments: Sequence[Judgment], quorum: int, fallbacks: bool = False
+) -> Consensus:
+    """The verdict of a panel; a fallback's judgment counts with `fallbacks` alone.
 
     Raises RunError (kind `no_quorum`) with the slots' reasons where fewer than `quorum`
     judgments are valid: an error, never a score.
     """
-    valid = [j for j in judgments if j.is_valid and j.score is not None and not j.fallback]
+    valid = counted(judgments, fallbacks)
     if len(valid) < quorum:
         reasons = "; ".join(
             f"judge {number}: {judgment.error or 'no valid judgment'}"
@@ -41,7 +49,9 @@ def agree(rubric: Rubric, judgments: Sequence[Judgment], quorum: int) -> Consens
         raise RunError(
             "no_quorum",
             f"{len(valid)} of {len(judgments)} judgments are valid and {quorum} are needed: "
-            f"no verdict ({reasons})\n  next: run again; only the missing slots are judged",
+            f"no verdict ({reasons})\n  next: run again; only the missing slots are judged"
+            + " (one with a fallback's judgment: with --scylla-judge-status failed)"
+            * any(j.fallback for j in judgments),
         )
     scores = [float(j.score) for j in valid if j.score is not None]
     mean = exact_mean(scores)

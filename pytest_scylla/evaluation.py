@@ -7,7 +7,7 @@ import hmac
 import logging
 import os
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from .tree import ResultsTree
 
 if TYPE_CHECKING:
     from .agents import Agent
+    from .judge_prompt import Template
     from .judges import Judge
     from .limits import Budget
     from .workspace import Checkout, SetupRepository, Sources
@@ -82,6 +83,8 @@ class Evaluation:
     """Seconds after which something else (pytest-timeout) ends a test."""
     secret: str = ""
     """Seals the results that this session writes."""
+    fallbacks: Mapping[int, Judge] = field(default_factory=dict)
+    """Slot number -> the judge that steps in where the slot's own gives no valid judgment."""
     budgets: tuple[Budget, ...] = ()
     """What the session may spend."""
     owner: int | None = None
@@ -94,6 +97,11 @@ class Evaluation:
     def tiers(self) -> tuple[str, ...]:
         """The ids of the tiers that the experiment compares, in the library's order."""
         return selected_tiers(self.experiment, self.library)
+
+    @property
+    def all_judges(self) -> tuple[Judge, ...]:
+        """The judges of all slots, and their fallbacks."""
+        return (*self.judges, *self.fallbacks.values())
 
     @cached_property
     def sources(self) -> Sources:
@@ -124,6 +132,7 @@ class Evaluation:
                 "judge": digest(dict(judge.identity())),
                 "checks": self._checks_digest,
                 "pipeline": digest(steps),
+                **({"prompt": self.template.digest} if getattr(judge, "prompted", False) else {}),
             }
             for judge in self.judges
         )
@@ -133,10 +142,21 @@ class Evaluation:
         """The files that `run:` commands may use: those beside the rubric, and below."""
         return directory_digest(self.experiment.task.rubric_file.parent)
 
+    @cached_property
+    def template(self) -> Template:
+        """The template of the judges' prompt."""
+        from .judge_prompt import load_template
+
+        return load_template(self.experiment)
+
     @property
     def verdict_inputs(self) -> Inputs:
         """What decides a verdict, beside the judgments."""
-        return {"quorum": str(self.experiment.quorum)}
+        inputs = {"quorum": str(self.experiment.quorum)}
+        if self.fallbacks:
+            counted = self.experiment.settings.count_fallback
+            inputs["fallback"] = "counted" if counted else "left out"
+        return inputs
 
     def subtests(self, tier: str) -> Sequence[Subtest]:
         """The subtests of a tier."""
@@ -217,7 +237,7 @@ class Evaluation:
         write_if_changed(self.results / "prompt.md", task.prompt)
         write_if_changed(self.results / "criteria.md", task.criteria)
         write_if_changed(self.results / "rubric.yaml", task.rubric_file.read_text("utf-8"))
-        write_if_changed(self.results / "judge_prompt.md", judge_prompt(self.experiment))
+        write_if_changed(self.results / "judge_prompt.md", self.template.text)
         path = self.results / "config" / "experiment.json"
         kept, config = read_json(path) or {}, self.configuration()
         if {**kept, "created_at": None} != {**config, "created_at": None}:
@@ -274,29 +294,14 @@ def _redacted(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings without the secrets that an adapter's `env` may hold."""
     from .processes import secrets
 
-    for adapter in (settings["agent"], *settings["judges"]):
+    judges = settings["judges"]
+    fallbacks = [judge["fallback"] for judge in judges if judge.get("fallback")]
+    for adapter in (settings["agent"], *judges, *fallbacks):
         env = adapter.get("env")
         if isinstance(env, dict):
             hidden = secrets({name: str(value) for name, value in env.items()})
             adapter["env"] = {**env, **{name: f"[{name}]" for name in hidden}}
     return settings
-
-
-def judge_prompt(experiment: Experiment) -> str:
-    """judge_prompt.md: what every judge of the experiment is asked to decide."""
-    task = experiment.task
-    lines = [f"# {task.name}", "", "## Task", "", task.prompt.strip(), ""]
-    if task.criteria:
-        lines += ["## Criteria", "", task.criteria.strip(), ""]
-    lines += ["## Rubric", ""]
-    for name, category in task.rubric.categories.items():
-        lines += [f"### {name} (weight {category.weight:g}, {category.scoring_type})", ""]
-        for item in category.items:
-            decided = f" — decided by `{item.run}`" if item.run else ""
-            lines.append(f"- {item.id} ({item.points:g} points): {item.check.strip()}{decided}")
-        lines.append("")
-    lines.append(f"A run passes with a score of {task.rubric.pass_threshold:g} or more.")
-    return "\n".join(lines) + "\n"
 
 
 def write_if_changed(path: Path, text: str) -> None:

@@ -30,6 +30,14 @@ class AdapterConfig(Strict):
         return dict(self.model_extra or {})
 
 
+class JudgeConfig(AdapterConfig):
+    """A judge slot: which adapter, the adapter's own options, and who steps in for it."""
+
+    fallback: AdapterConfig | None = None
+    """The judge that is asked where this one gives no valid judgment. Its judgment is kept and
+    marked, so that the slot is not asked again by itself; it counts with `count_fallback` alone."""
+
+
 class WorkspaceConfig(Strict):
     """How workspaces are made and kept."""
 
@@ -67,8 +75,13 @@ class ExperimentFile(Strict):
     """Runs per subtest."""
     agent: AdapterConfig
     """The agent adapter and its options."""
-    judges: tuple[AdapterConfig, ...] = Field(min_length=1)
+    judges: tuple[JudgeConfig, ...] = Field(min_length=1)
     """One judge slot each."""
+    count_fallback: bool = False
+    """Whether a fallback's judgment counts towards the quorum and the score."""
+    judge_prompt: str | None = None
+    """The template of the judges' prompt, relative to this file; default: judge_prompt.md beside
+    this file, else the built-in one."""
     quorum: int | None = Field(default=None, ge=1)
     """Valid judgments that a verdict needs; default: a strict majority of the slots."""
     budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -151,6 +164,8 @@ class Experiment(Shared):
     task: Task
     library: Path
     """The tier library's directory."""
+    judge_prompt: Path | None = None
+    """The experiment's own template of the judges' prompt."""
 
     @property
     def id(self) -> str:
@@ -183,7 +198,20 @@ def load_experiment(path: Path) -> Experiment:
         )
     task_directory = _directory(path, "task", settings.task, "test.yaml")
     library = _directory(path, "tiers", settings.tiers, "tiers.yaml")
-    return Experiment(path=path, settings=settings, task=load_task(task_directory), library=library)
+    return Experiment(
+        path=path,
+        settings=settings,
+        task=load_task(task_directory),
+        library=library,
+        judge_prompt=_judge_prompt(path, settings),
+    )
+
+
+def _judge_prompt(path: Path, settings: ExperimentFile) -> Path | None:
+    if settings.judge_prompt is not None:
+        return _named(path, "judge_prompt", settings.judge_prompt)
+    beside = path.parent / "judge_prompt.md"
+    return beside if beside.is_file() else None
 
 
 def _directory(path: Path, key: str, value: str, file: str) -> Path:

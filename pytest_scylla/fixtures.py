@@ -100,7 +100,7 @@ def _stop_after(run: Run, stage: str) -> None:
 
 def _refuse_unasked(run: Run, named: bool) -> None:
     evaluation = run.evaluation
-    if not named and (evaluation.agent.paid or any(judge.paid for judge in evaluation.judges)):
+    if not named and (evaluation.agent.paid or any(judge.paid for judge in evaluation.all_judges)):
         pytest.skip(
             f"paid run: name the experiment to run it (pytest {evaluation.experiment.path})"
         )

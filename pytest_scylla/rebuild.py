@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .agents import answer_from_event, result_event
+from .consensus import agree, counted
 from .errors import ScyllaError
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
 from .status import agent_is_valid, run_is_valid
@@ -176,7 +177,8 @@ def _vote(number: int, judgment: Judgment) -> JudgeVote:
 
 
 def _nearest(score: float, judged: Mapping[int, Judgment]) -> dict[str, CategoryScore]:
-    valid = [j for j in judged.values() if j.is_valid and not j.fallback and j.score is not None]
+    every = tuple(judged.values())
+    valid = counted(every) or counted(every, fallbacks=True)
     nearest = min(valid, key=lambda j: abs(float(j.score or 0) - score), default=None)
     return dict(nearest.criteria_scores) if nearest else {}
 
@@ -255,21 +257,23 @@ class Panel:
     def verdict(self, judged: Mapping[int, Judgment]) -> dict[str, Any] | None:
         """judge/result.json, from the judgments of a run; None where there is no verdict, or the
         rubric is gone."""
-        from .consensus import agree
         from .rubric import load_rubric
 
         settings = self.tree.config.get("settings") or {}
         slots = len(settings.get("judges") or self.tree.config.get("judge_models") or judged)
         quorum = settings.get("quorum") or slots // 2 + 1
+        counted_too = bool(settings.get("count_fallback"))
         try:
             rubric = load_rubric(self.tree.path / "rubric.yaml")
-            consensus = agree(rubric, list(judged.values()), quorum)
+            consensus = agree(rubric, list(judged.values()), quorum, counted_too)
         except ScyllaError:
             return None
         said = consensus.model_dump(include={"score", "passed", "grade", "reasoning"})
         if self.tree.foreign:
             return said
         inputs = {"quorum": str(quorum)}
+        if any(judge.get("fallback") for judge in settings.get("judges") or ()):
+            inputs["fallback"] = "counted" if counted_too else "left out"
         return {**said, "pass_threshold": rubric.pass_threshold, "inputs": inputs}
 
 

@@ -143,7 +143,11 @@ class Judgment(SealedRecord):
     error: str | None = None
     """Why the judgment is not valid."""
     fallback: bool = False
+    """The slot's own judge gave no valid judgment; this is its fallback's, and not valid either."""
     fallback_reason: str | None = None
+    """Why the slot's own judge gave none."""
+    own_score: float | None = None
+    """The judge's own total, 0 to 1, where it gave one; kept as data."""
     token_stats: TokenStats = TokenStats()
     cost_usd: float | None = 0.0
     duration_seconds: float = 0.0
@@ -160,6 +164,7 @@ class JudgeVote(Record):
     reasoning: str
     judge_number: int
     is_valid: bool = True
+    fallback: bool = False
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
 
 

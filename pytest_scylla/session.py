@@ -255,6 +255,7 @@ class Loaded:
     library: Library
     agent: Agent
     judges: tuple[Judge, ...]
+    fallbacks: dict[int, Judge]
 
     def evaluation(self, session: Session) -> Evaluation:
         """The experiment in a session."""
@@ -265,6 +266,7 @@ class Loaded:
             library=self.library,
             agent=self.agent,
             judges=self.judges,
+            fallbacks=self.fallbacks,
             results=session.directory(self.experiment),
             started_at=session.started_at,
             outer_timeout=session.outer_timeout,
@@ -317,11 +319,14 @@ def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
     `hooks` is the hook relay that answers for the experiment's folder.
     Raises InputError with file, key and next step.
     """
+    from .judge_prompt import load_template
+
     experiment, library = inputs.read(path)
     _check_selection(experiment, library)
     settings = experiment.settings
     agents = _merged(hooks.pytest_scylla_agents())
     judges = _merged(hooks.pytest_scylla_judges())
+    load_template(experiment)  # what is wrong with it is said at collection
     return Loaded(
         experiment=experiment,
         library=library,
@@ -330,6 +335,11 @@ def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
             _make(path, f"judges.{number}", judge, judges)
             for number, judge in enumerate(settings.judges)
         ),
+        fallbacks={
+            number + 1: _make(path, f"judges.{number}.fallback", judge.fallback, judges)
+            for number, judge in enumerate(settings.judges)
+            if judge.fallback
+        },
     )
 
 

@@ -18,7 +18,6 @@ from pytest_scylla.evaluation import (
     Evaluation,
     best_cell,
     counted_result,
-    judge_prompt,
     selected_tiers,
 )
 from pytest_scylla.experiment import load_experiment
@@ -366,7 +365,7 @@ def test_a_manifest_says_what_was_put_into_the_workspace(tmp_path: Path) -> None
 
 
 def test_the_judges_are_asked_about_every_item_of_the_rubric(tmp_path: Path) -> None:
-    text = judge_prompt(evaluate(tmp_path).experiment)
+    text = evaluate(tmp_path).template.text
     for part in (
         "Write hello.py.",
         "It says hello.",

@@ -55,7 +55,7 @@ def test_every_key_is_understood(tmp_path: Path) -> None:
         "pipeline": [{"name": "test", "run": "pytest", "timeout": 10}],
     }
     settings = load_experiment(write_experiment(tmp_path, **keys)).settings
-    written = settings.model_dump(mode="json", include=set(keys))
+    written = settings.model_dump(mode="json", include=set(keys), exclude_none=True)
     assert written == keys
 
 

@@ -6,13 +6,22 @@ An adapter is a class made from its options in experiment.yaml, registered by th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..errors import RunError
 from ..experiment import Task
+from ..judge_answer import JudgeAnswer, asked_items, read_answer
+from ..judge_prompt import Exhibits, Prompt, Template
 from ..results import AgentResult, ItemScore, PipelineResult, TokenStats
+from ..store import write_text
+
+NO_TOKENS = TokenStats()
+
+MOST_EVIDENCE = 400_000
+"""Characters of a run's evidence in a prompt, unless an adapter's option says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,26 @@ class Evidence:
     """A copy of the workspace, for this judge alone; it may be changed."""
     slot: Path
     """The judge slot's directory, for logs."""
+    template: Template
+    """What all runs' prompts share, and where the evidence goes."""
+    experiment: Path
+    """The directory of experiment.yaml."""
+
+    def prompt(self, most: int = MOST_EVIDENCE) -> Prompt:
+        """The prompt with the evidence in it (`most` characters of it), saved as prompt.md."""
+        return self._saved(self.template.inline(self._exhibits(), most))
+
+    def prompt_by_paths(self, place: Path) -> Prompt:
+        """The prompt with paths of the workspace's copy and of files written to `place`, saved as
+        prompt.md."""
+        return self._saved(self.template.by_paths(self._exhibits(), place))
+
+    def _exhibits(self) -> Exhibits:
+        return Exhibits(self.answer, self.patch, self.copy, self.pipeline, self.baseline)
+
+    def _saved(self, prompt: Prompt) -> Prompt:
+        write_text(self.slot / "prompt.md", prompt.text)
+        return prompt
 
 
 @dataclass(frozen=True)
@@ -47,10 +76,37 @@ class Grading:
     """USD; None where it is not known."""
     passed: bool | None = None
     """The judge's own vote; None: score against threshold."""
+    own_score: float | None = None
+    """The judge's own total, 0 to 1; kept as data."""
+
+
+class NotGraded(RunError):
+    """A judge gave no valid answer; what it said and what that cost is kept all the same."""
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        response: str = "",
+        log: str = "",
+        tokens: TokenStats = NO_TOKENS,
+        cost_usd: float | None = 0.0,
+    ) -> None:
+        super().__init__(kind, message)
+        self.response = response
+        """The raw answers, for response.txt."""
+        self.log = log
+        """What was wrong in every round, for error.log."""
+        self.tokens, self.cost_usd = tokens, cost_usd
 
 
 class Judge(Protocol):
-    """A judge adapter with its options."""
+    """A judge adapter with its options.
+
+    An adapter that asks by `evidence.prompt` also has `prompted = True`: its judgments become
+    stale with the prompt's template and the task's text.
+    """
 
     @property
     def model(self) -> str:
@@ -68,3 +124,141 @@ class Judge(Protocol):
 
     def grade(self, evidence: Evidence) -> Grading:
         """Grade every item. Raises RunError or ValueError: the slot is then not valid."""
+
+
+# -- a conversation with a model -------------------------------------------------------------------
+
+
+class BadAnswer(ValueError):
+    """A model answered, but not what was asked for: the message says what is wrong with `text`.
+
+    It is asked once more, in the same conversation.
+    """
+
+    def __init__(self, problem: str, text: str = "") -> None:
+        super().__init__(problem)
+        self.text = text
+
+
+@dataclass
+class Account:
+    """What a conversation has used so far: all attempts and rounds of it."""
+
+    tokens: TokenStats = field(default_factory=TokenStats)
+    cost_usd: float | None = 0.0
+    """USD; None once any part of it is not known."""
+
+    def add(self, tokens: TokenStats, cost_usd: float | None) -> None:
+        """Count one request."""
+        self.tokens += tokens
+        known = self.cost_usd is not None and cost_usd is not None
+        self.cost_usd = (self.cost_usd or 0.0) + (cost_usd or 0.0) if known else None
+
+
+Ask = Callable[[str | None, Account], str]
+"""Say something to a model and return its text: None begins with the prompt, a text goes on in the
+same conversation. Counts what it uses. Raises BadAnswer for an answer that is none, and RunError
+where there is no use in asking again."""
+
+
+def converse(evidence: Evidence, model: str, ask: Ask) -> Grading:
+    """A grading from a model: one question and, where the answer is bad, one repair round that
+    says what was wrong.
+
+    Raises NotGraded where there is no valid answer then.
+    """
+    if not asked_items(evidence.task.rubric):
+        raise RunError(
+            "rubric",
+            "every item of the rubric is decided by a command: there is nothing to ask a model\n"
+            "  next: use rubric-checks alone, or add items without `run:`",
+        )
+    account, rounds = Account(), _Rounds(evidence.slot)
+    for _ in range(2):
+        try:
+            text = ask(_complaint(rounds.last.problem) if rounds.all else None, account)
+            rounds.add(text)
+            answer = read_answer(text, evidence.task.rubric)
+        except BadAnswer as error:
+            rounds.add(error.text, str(error))
+        except ValueError as error:
+            rounds.last.problem = str(error)
+        except RunError as error:
+            rounds.add("", str(error))
+            raise rounds.failure(error.kind, str(error), account) from None
+        else:
+            return _grading(evidence, answer, rounds.response, model, account)
+    said = f"no valid answer, asked twice: {rounds.last.problem}"
+    raise rounds.failure(
+        "bad_answer", f"{said}\n  next: read error.log in {evidence.slot}", account
+    )
+
+
+def _complaint(problem: str) -> str:
+    return (
+        "That answer cannot be used:\n\n"
+        + "".join(f"- {line}\n" for line in problem.splitlines())
+        + "\nNothing else has changed: the rubric, the evidence and the form of the answer are as "
+        "they were. Answer again, whole, with one JSON object and nothing else."
+    )
+
+
+def _grading(
+    evidence: Evidence, answer: JudgeAnswer, response: str, model: str, account: Account
+) -> Grading:
+    executed = ItemScore(achieved="N/A", max="N/A", reason="a command decides this item")
+    items = {item.id: executed for item in evidence.task.rubric.items()}
+    return Grading(
+        items={**items, **answer.items},
+        reasoning=answer.reasoning,
+        response=response,
+        model=model,
+        tokens=account.tokens,
+        cost_usd=account.cost_usd,
+        passed=answer.passed,
+        own_score=answer.score,
+    )
+
+
+@dataclass
+class _Round:
+    text: str
+    problem: str = ""
+
+
+class _Rounds:
+    """What a model said; kept in the slot as it comes, for it was paid for."""
+
+    def __init__(self, slot: Path) -> None:
+        self.slot = slot
+        self.all: list[_Round] = []
+
+    @property
+    def last(self) -> _Round:
+        return self.all[-1]
+
+    def add(self, text: str, problem: str = "") -> None:
+        self.all.append(_Round(text, problem))
+        write_text(self.slot / "response.txt", self.response, sync=True)
+
+    @property
+    def response(self) -> str:
+        """The raw text; that of several rounds with a line before each."""
+        if len(self.all) == 1:
+            return self.last.text
+        return "\n".join(f"--- round {n} ---\n{r.text}" for n, r in enumerate(self.all, 1))
+
+    def failure(self, kind: str, message: str, account: Account) -> NotGraded:
+        parts = [
+            f"--- round {number}: what was wrong ---\n{one.problem}\n"
+            f"--- round {number}: the answer, raw ---\n{one.text or '(nothing)'}"
+            for number, one in enumerate(self.all, 1)
+        ]
+        return NotGraded(
+            kind,
+            message,
+            response=self.response,
+            log="\n".join(parts),
+            tokens=account.tokens,
+            cost_usd=account.cost_usd,
+        )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..checks import copied
 from ..errors import ScyllaError
 from ..evaluation import Run
-from ..judges import Evidence, Grading, Judge
+from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded
 from ..pipeline import baseline
-from ..results import AgentResult, Inputs, JudgeVote, Judgment, PipelineResult
+from ..results import AgentResult, Inputs, JudgeVote, Judgment, PipelineResult, TokenStats
 from ..scoring import score_categories, total_score
-from ..store import now, write_json, write_text
+from ..store import digest, now, write_json, write_text
 from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import execution, text_of, timing
@@ -54,23 +55,33 @@ def _judgment(
     if run.asked.slots and not run.slot_selected(number):
         return _invalid(judge, "this slot was not selected", 0.0, inputs)
     heed_the_end(run)
-    if judge.paid:
-        reserve(run, slot.name, judge.paid)
+    paid = judge.paid or getattr(run.evaluation.fallbacks.get(number), "paid", False)
+    if paid:
+        reserve(run, slot.name, paid)
     _set_slot_aside(run, slot)
     slot.mkdir(parents=True, exist_ok=True)
-    judgment = _judge(run, workspace, agent, pipeline, slot, judge, inputs)
-    if judge.paid:
+    judgment = _judge(run, workspace, agent, pipeline, number, inputs)
+    if paid:
         settle(run, slot.name, judgment.cost_usd)
     return judgment
 
 
 def _kept_judgment(run: Run, number: int, inputs: Inputs) -> Judgment | None:
-    """The stored judgment of a slot, if it is valid, current, and not asked for again."""
+    """The stored judgment of a slot, if it is current, and not asked for again: a valid one, or
+    that of its fallback."""
     path = run.dir.judge_slot(number) / "judgment.json"
     kept = run.read(path, Judgment)
-    if kept is None or not kept.is_valid or kept.inputs not in ({}, inputs):
+    if kept is None or not (kept.is_valid or kept.fallback):
+        return None
+    if kept.inputs not in ({}, _with_fallback(run, number, inputs) if kept.fallback else inputs):
         return None
     return None if run.forgets("judge", path) or run.slot_selected(number) else kept
+
+
+def _with_fallback(run: Run, number: int, inputs: Inputs) -> Inputs:
+    """What the judgment of a slot's fallback is made from."""
+    fallback = run.evaluation.fallbacks.get(number)
+    return {**inputs, "fallback": digest(dict(fallback.identity()) if fallback else {})}
 
 
 def _set_slot_aside(run: Run, slot: Path) -> None:
@@ -88,37 +99,77 @@ def _judge(
     workspace: Workspace,
     agent: AgentResult,
     pipeline: PipelineResult,
-    slot: Path,
-    judge: Judge,
+    number: int,
     inputs: Inputs,
 ) -> Judgment:
-    settings = run.evaluation.experiment.settings
-    base = run.checkout().setup.base
-    started = _Clock()
-    write_text(slot / "MODEL.md", f"# Judge\n\n**Model**: {judge.model}\n**Timestamp**: {now()}\n")
-    try:
-        with copied(workspace.path) as copy:
-            evidence = Evidence(
-                task=run.evaluation.experiment.task,
-                answer=text_of(run.dir.agent_output),
-                patch=text_of(run.dir.patch),
-                agent=agent,
-                pipeline=pipeline,
-                baseline=baseline(settings.pipeline, base, run.evaluation.results),
-                copy=copy,
-                slot=slot,
-            )
-            grading = judge.grade(evidence)
-        judgment = _scored(run, grading, started.seconds, inputs)
-    except (ScyllaError, ValueError, OSError) as error:
-        heed_the_end(run)
-        judgment = _invalid(judge, str(error), started.seconds, inputs)
-        write_text(slot / "error.log", f"{error}\n")
-    else:
-        write_text(slot / "response.txt", grading.response, sync=judge.paid)
+    """Ask the slot's judge, and its fallback where that gives no valid judgment."""
+    evaluation = run.evaluation
+    settings, base = evaluation.experiment.settings, run.checkout().setup.base
+    judge, fallback = evaluation.judges[number - 1], evaluation.fallbacks.get(number)
+    slot = run.dir.judge_slot(number)
+    with copied(workspace.path) as copy:
+        evidence = Evidence(
+            task=evaluation.experiment.task,
+            answer=text_of(run.dir.agent_output),
+            patch=text_of(run.dir.patch),
+            agent=agent,
+            pipeline=pipeline,
+            baseline=baseline(settings.pipeline, base, evaluation.results),
+            copy=copy,
+            slot=slot,
+            template=evaluation.template,
+            experiment=evaluation.experiment.directory,
+        )
+        judgment = _ask(run, judge, evidence, inputs)
+        if fallback and not judgment.is_valid:
+            second = replace(evidence, slot=slot / "fallback")
+            inputs = _with_fallback(run, number, inputs)
+            judgment = _stepped_in(judgment, _ask(run, fallback, second, inputs), fallback)
     write_json(slot / "timing.json", timing("judge", judgment.duration_seconds))
     write_json(slot / "judgment.json", run.sealed(judgment), sync=judge.paid)
     return judgment
+
+
+def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment:
+    """Ask one judge; what it says is kept, valid or not, and so is what it cost."""
+    slot, clock = evidence.slot, _Clock()
+    write_text(slot / "MODEL.md", f"# Judge\n\n**Model**: {judge.model}\n**Timestamp**: {now()}\n")
+    try:
+        grading = judge.grade(evidence)
+    except NotGraded as error:
+        write_text(slot / "response.txt", error.response, sync=judge.paid)
+        write_text(slot / "error.log", f"{error}\n{error.log}\n")
+        return _invalid(judge, str(error), clock.seconds, inputs, error.tokens, error.cost_usd)
+    except (ScyllaError, ValueError, OSError) as error:
+        write_text(slot / "error.log", f"{error}\n")
+        return _invalid(judge, str(error), clock.seconds, inputs)
+    write_text(slot / "response.txt", grading.response, sync=judge.paid)
+    try:
+        return _scored(run, grading, clock.seconds, inputs)
+    except ValueError as error:
+        write_text(slot / "error.log", f"{error}\n")
+        spent = (grading.tokens, grading.cost_usd)
+        return _invalid(judge, str(error), clock.seconds, inputs, *spent)
+
+
+def _stepped_in(failed: Judgment, second: Judgment, fallback: Judge) -> Judgment:
+    """The fallback's judgment, marked: it is kept, and is not a valid one. Both were paid for."""
+    costs = (failed.cost_usd, second.cost_usd)
+    together = {
+        "token_stats": failed.token_stats + second.token_stats,
+        "cost_usd": None if None in costs else sum(filter(None, costs)),
+        "duration_seconds": failed.duration_seconds + second.duration_seconds,
+    }
+    if not second.is_valid:
+        error = f"{failed.error}; its fallback ({fallback.model}): {second.error}"
+        return failed.model_copy(update={**together, "error": error})
+    marks = {
+        "is_valid": False,
+        "error": f"only its fallback ({fallback.model}) answered: {failed.error}",
+        "fallback": True,
+        "fallback_reason": failed.error,
+    }
+    return second.model_copy(update={**together, **marks})
 
 
 class _Clock:
@@ -145,6 +196,7 @@ def _scored(run: Run, grading: Grading, seconds: float, inputs: Inputs) -> Judgm
         reasoning=grading.reasoning,
         criteria_scores=categories,
         model=grading.model,
+        own_score=grading.own_score,
         token_stats=grading.tokens,
         cost_usd=grading.cost_usd,
         duration_seconds=seconds,
@@ -152,7 +204,14 @@ def _scored(run: Run, grading: Grading, seconds: float, inputs: Inputs) -> Judgm
     )
 
 
-def _invalid(judge: Judge, error: str, seconds: float, inputs: Inputs) -> Judgment:
+def _invalid(
+    judge: Judge,
+    error: str,
+    seconds: float,
+    inputs: Inputs,
+    tokens: TokenStats = NO_TOKENS,
+    cost_usd: float | None = 0.0,
+) -> Judgment:
     return Judgment(
         score=None,
         passed=None,
@@ -161,6 +220,8 @@ def _invalid(judge: Judge, error: str, seconds: float, inputs: Inputs) -> Judgme
         is_valid=False,
         model=judge.model,
         error=error,
+        token_stats=tokens,
+        cost_usd=cost_usd,
         duration_seconds=seconds,
         inputs=inputs,
     )

@@ -21,7 +21,8 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
     if run.replayed is not None:
         return run.replayed
     rubric = run.evaluation.experiment.task.rubric
-    consensus = agree(rubric, judged, run.evaluation.experiment.quorum)
+    experiment = run.evaluation.experiment
+    consensus = agree(rubric, judged, experiment.quorum, experiment.settings.count_fallback)
     seconds = sum(judgment.duration_seconds for judgment in judged)
     write_json(run.dir.judge / "timing.json", timing("judge", seconds))
     said = {

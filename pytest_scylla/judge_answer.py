@@ -1,0 +1,222 @@
+"""What a judge with a model must answer, and reading its answer: every doubt is an error.
+
+A model grades the items that no command decides. Its own total and vote are asked for too; they
+are kept as data and decide nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .results import ItemScore, Number
+from .rubric import Item, Rubric
+
+
+@dataclass(frozen=True)
+class JudgeAnswer:
+    """An answer that holds what was asked for."""
+
+    items: dict[str, ItemScore]
+    reasoning: str
+    score: float
+    """The model's own total, 0 to 1."""
+    passed: bool
+    """The model's own vote."""
+    fields: dict[str, Any]
+    """The whole object, as it was written."""
+
+
+def asked_items(rubric: Rubric) -> list[Item]:
+    """The items that a model grades: those that no command decides."""
+    return [item for item in rubric.items() if item.run is None]
+
+
+def answer_schema(rubric: Rubric) -> dict[str, Any]:
+    """JSON Schema of an answer, in the part of it that APIs support."""
+    items = asked_items(rubric)
+    grades = {item.id: {"$ref": f"#/$defs/{_kind(item)}"} for item in items}
+    schema = _object(
+        items=_object(**grades),
+        reasoning={"type": "string"},
+        score={"type": "number"},
+        passed={"type": "boolean"},
+    )
+    return {**schema, "$defs": {_kind(item): _grade(item) for item in items}}
+
+
+def _kind(item: Item) -> str:
+    kind = f"binary_{item.points:g}" if item.evaluation == "binary" else "scaled"
+    return f"{kind}_or_na" if item.na_condition else kind
+
+
+def _grade(item: Item) -> dict[str, Any]:
+    binary = item.evaluation == "binary"
+    achieved: dict[str, Any] = {"enum": [0, item.points]} if binary else {"type": "number"}
+    if item.na_condition:
+        achieved = {"anyOf": [achieved, {"type": "string", "enum": ["N/A"]}]}
+    return _object(achieved=achieved, reason={"type": "string"})
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def answer_format(rubric: Rubric) -> str:
+    """The form of an answer, in words."""
+    ranges = "\n".join(f"- {item.id}: {_range(item)}" for item in asked_items(rubric))
+    return f"""\
+Answer with one JSON object, and nothing before or after it:
+
+    {{"items": {{"ID": {{"achieved": POINTS, "reason": "WHY"}}, …}},
+     "reasoning": "WHAT DECIDED", "score": TOTAL, "passed": true or false}}
+
+`items` has each of these ids, and no other:
+
+{ranges}
+
+`score` is your own total from 0 to 1, and `passed` whether you would let the run pass. Both are
+kept beside the score that is computed from your items."""
+
+
+def _range(item: Item) -> str:
+    points = (
+        f"0 or {item.points:g}, nothing between"
+        if item.evaluation == "binary"
+        else f"a number from 0 to {item.points:g}"
+    )
+    return points + (f'; "N/A" if {item.na_condition.strip()}' if item.na_condition else "")
+
+
+def read_answer(text: str, rubric: Rubric) -> JudgeAnswer:
+    """The answer in a model's text, with or without a fence or words around it.
+
+    Raises ValueError that says all that is wrong with it, a line for each.
+    """
+    answer = _the_object(text)
+    wrong: list[str] = []
+    items = answer.get("items")
+    if not isinstance(items, dict):
+        raise ValueError("`items` is missing or no object")
+    asked = {item.id: item for item in asked_items(rubric)}
+    wrong += [f"item {name!r} is none of the rubric's" for name in items if name not in asked]
+    graded = {name: _item(item, items.get(name), wrong) for name, item in asked.items()}
+    reasoning, passed = answer.get("reasoning"), answer.get("passed")
+    score: Any = answer.get("score")
+    if not isinstance(reasoning, str):
+        wrong.append("`reasoning` is missing or no text")
+    if not _is_number(score) or not 0 <= score <= 1:
+        wrong.append(f"`score` must be a number from 0 to 1, not {_shown(score)}")
+    if not isinstance(passed, bool):
+        wrong.append(f"`passed` must be true or false, not {_shown(passed)}")
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    return JudgeAnswer(graded, _clean(str(reasoning)), float(score), bool(passed), answer)
+
+
+def _item(item: Item, grade: Any, wrong: list[str]) -> ItemScore:
+    """One grade; what is wrong with it goes to `wrong`."""
+    nothing = ItemScore(achieved="N/A", max="N/A")
+    if not isinstance(grade, dict):
+        wrong.append(f"item {item.id} is missing or no object")
+        return nothing
+    achieved: Any = grade.get("achieved")
+    reason = grade.get("reason")
+    if not isinstance(reason, str):
+        wrong.append(f"item {item.id}: `reason` is missing or no text")
+    if not _is_allowed(item, achieved):
+        wrong.append(f"item {item.id}: `achieved` must be {_range(item)}, not {_shown(achieved)}")
+        return nothing
+    most: Number = "N/A" if achieved == "N/A" else item.points
+    return ItemScore(achieved=achieved, max=most, reason=_clean(str(reason)))
+
+
+def _is_allowed(item: Item, achieved: Any) -> bool:
+    if achieved == "N/A":
+        return item.na_condition is not None
+    if not _is_number(achieved) or not 0 <= achieved <= item.points:
+        return False
+    return item.evaluation == "scaled" or achieved in (0, item.points)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
+
+
+def _clean(text: str) -> str:
+    """Text that can be stored: JSON may spell half a character."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:80]
+
+
+# -- the object in the text ------------------------------------------------------------------------
+
+
+def _the_object(text: str) -> dict[str, Any]:
+    """The one JSON object with items in a text."""
+    if not text.strip():
+        raise ValueError("the answer is empty")
+    found: list[dict[str, Any]] = []
+    for value in _objects(text):
+        if "items" in value and value not in found:
+            found.append(value)
+    if not found:
+        raise ValueError(f"there is no JSON object with `items` in the answer{_why(text)}")
+    if len(found) > 1:
+        raise ValueError(f"there are {len(found)} different JSON objects with `items`: give one")
+    return found[0]
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The outermost JSON objects in a text."""
+    decoder = json.JSONDecoder(object_pairs_hook=_unique)
+    place = text.find("{")
+    while place >= 0:
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except json.JSONDecodeError:
+            end = place + 1
+        except RecursionError:
+            return
+        else:
+            yield value
+        place = text.find("{", end)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"the key {min(twice)!r} is there twice")
+    return dict(pairs)
+
+
+def _why(text: str) -> str:
+    """What stops the first object from being one."""
+    start = re.search(r"\{", text)
+    if start is None:
+        return ""
+    try:
+        json.JSONDecoder().raw_decode(text, start.start())
+    except json.JSONDecodeError as error:
+        return f" ({error.msg} at line {error.lineno}, column {error.colno})"
+    except RecursionError:
+        return " (it is nested too deeply)"
+    return ""
