@@ -16,6 +16,9 @@ A script is one of
 Only requests that carry tools reach the script, because a command line agent may make side
 requests without tools: those get a short text. ``script_all=True`` gives the script every request.
 
+``POST <prefix>/v1/responses`` is served too (see responses_api.py): the same scripts answer it, and
+the questions to a request's body below (`tool_names`, `turn_of`, ...) hold for either API.
+
 By hand::
 
     python -m tests.support.messages_server --port 0 --script hello
@@ -37,6 +40,8 @@ from typing import Any
 
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+
+from tests.support import responses_api
 
 Body = dict[str, Any]
 """A decoded JSON object: a request's body, or a part of one."""
@@ -153,6 +158,11 @@ def _exhausted(message: str) -> Failure:
 # What a request holds
 
 
+def is_response(body: Body) -> bool:
+    """Whether a request is one of the Responses API."""
+    return "input" in body and "messages" not in body
+
+
 def block_texts(content: object) -> list[str]:
     """Return the texts of a content field, which is a string or a list of blocks."""
     if isinstance(content, str):
@@ -164,6 +174,8 @@ def block_texts(content: object) -> list[str]:
 
 def system_text(body: Body) -> str:
     """Return the text of the request's ``system`` field; its blocks are joined by newlines."""
+    if is_response(body):
+        return responses_api.instructions(body)
     return "\n".join(block_texts(body.get("system")))
 
 
@@ -173,6 +185,8 @@ def message_texts(body: Body, role: str) -> list[str]:
     The role ``system`` exists too: there Claude Code tells its environment and describes agents
     and skills.
     """
+    if is_response(body):
+        return responses_api.texts(body, role)
     messages = [message for message in body.get("messages", []) if message["role"] == role]
     return ["\n".join(block_texts(message["content"])) for message in messages]
 
@@ -184,16 +198,22 @@ def first_user_text(body: Body) -> str:
 
 def tool_names(body: Body) -> list[str]:
     """Return the names of the tools that a request offers, in its order."""
+    if is_response(body):
+        return responses_api.names_of_tools(body)
     return [tool["name"] for tool in body.get("tools") or []]
 
 
 def turn_of(body: Body) -> int:
     """Return how many assistant messages the conversation holds already."""
+    if is_response(body):
+        return responses_api.turn(body)
     return sum(message["role"] == "assistant" for message in body.get("messages", []))
 
 
 def tool_results(body: Body) -> list[str]:
     """Return the text of every tool result in a request, in its order."""
+    if is_response(body):
+        return responses_api.outputs(body)
     results: list[str] = []
     for message in body.get("messages", []):
         content = message["content"]
@@ -206,8 +226,8 @@ def tool_results(body: Body) -> list[str]:
 def reported_cwd(body: Body) -> str | None:
     """Return the working directory that a command line agent reports in its prompt, or None."""
     told = "\n".join([system_text(body), *message_texts(body, "system"), first_user_text(body)])
-    found = re.search(r"(?:working directory|\bcwd): *(\S.*)", told, re.IGNORECASE)
-    return found.group(1).strip() if found else None
+    found = re.search(r"(?:working directory|\bcwd): *(\S.*)|<cwd>(.+)</cwd>", told, re.IGNORECASE)
+    return (found.group(1) or found.group(2)).strip() if found else None
 
 
 @dataclass(frozen=True)
@@ -223,7 +243,7 @@ class Recorded:
     @property
     def is_message(self) -> bool:
         """Whether the request asks for a message, not for a count of tokens or else."""
-        return self.method == "POST" and self.path == "/v1/messages"
+        return self.method == "POST" and self.path in ("/v1/messages", "/v1/responses")
 
 
 # The wire
@@ -280,9 +300,9 @@ def _block_events(index: int, block: Body) -> Iterator[Body]:
     yield {"type": "content_block_stop", "index": index}
 
 
-def _sse(reply: Reply, message: Body) -> Iterator[str]:
+def _sse(reply: Reply, events: Iterator[Body]) -> Iterator[str]:
     yield ""  # sends the headers, so that a cut before the first event ends the connection too
-    for number, event in enumerate(stream_events(message)):
+    for number, event in enumerate(events):
         if number == reply.cut_after:
             # The HTTP server takes this for a client that went away: it ends the connection
             # without the last chunk, so that the client sees a cut body.
@@ -297,19 +317,24 @@ def _json_response(
     return Response(json.dumps(body), status, dict(headers or {}), content_type="application/json")
 
 
-def _failure_response(failure: Failure) -> Response:
+def _failure_response(failure: Failure, body: Body | None = None) -> Response:
     kind = ERROR_TYPES.get(failure.status, "api_error")
-    error = {"type": kind, "message": failure.message}
-    return _json_response({"type": "error", "error": error}, failure.status, failure.headers)
+    error: Body = {"type": "error", "error": {"type": kind, "message": failure.message}}
+    if body and is_response(body):
+        error = responses_api.error(failure.status, kind, failure.message)
+    return _json_response(error, failure.status, failure.headers)
 
 
 def _response(answer: Answer, body: Body) -> Response:
     time.sleep(answer.delay)
     if isinstance(answer, Failure):
-        return _failure_response(answer)
-    message = _message(answer, body)
+        return _failure_response(answer, body)
+    if is_response(body):
+        message, spell = responses_api.response(answer, body), responses_api.events
+    else:
+        message, spell = _message(answer, body), stream_events
     if body.get("stream"):
-        return Response(_sse(answer, message), content_type="text/event-stream")
+        return Response(_sse(answer, spell(message)), content_type="text/event-stream")
     if answer.cut_after is not None:
         return Response(_broken_body(message), content_type="application/json")
     return _json_response(message)
