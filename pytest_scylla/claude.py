@@ -17,7 +17,7 @@ from typing import Any
 
 from .errors import RunError
 from .processes import clean_environment
-from .results import TokenStats, token_stats
+from .results import TokenStats, ToolCall, Turn, cut, token_stats
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 """One of these must be set; all that are set are handed on, and taken out of every log."""
@@ -26,12 +26,31 @@ HANDED_ON = (*KEYS, "ANTHROPIC_BASE_URL")
 
 QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
 
-LIMITS = {"error_max_turns": "max_turns", "error_max_budget_usd": "budget_exhausted"}
+LIMITS = {"error_max_turns": "turn_limit", "error_max_budget_usd": "budget_limit"}
 """Ends that are judged on what the agent left: subtype -> stop reason."""
 
 KEY_STEP = f"correct {KEYS[0]}"
-KEY_STEP = f"correct {KEYS[0]}"
-LATER_STEP = "the same command goes on when the API takes requests again"
+
+STATUSES = {
+    401: "auth",
+    402: "quota",
+    403: "auth",
+    404: "model_unknown",
+    413: "prompt_too_long",
+    429: "rate_limit",
+    503: "overloaded",
+    529: "overloaded",
+}
+"""HTTP status -> kind of error."""
+
+WORDS = {
+    "authentication_failed": "auth",
+    "billing_error": "quota",
+    "model_not_found": "model_unknown",
+    "overloaded": "overloaded",
+    "rate_limit": "rate_limit",
+}
+"""What Claude Code's field `error` says -> kind of error."""
 
 
 def keyless(env: Mapping[str, str]) -> str | None:
@@ -44,21 +63,18 @@ def access(env: Mapping[str, str]) -> dict[str, str]:
     return {name: env[name] for name in HANDED_ON if env.get(name)}
 
 
-def api_error(status: int | None, text: str, whose: str = "agent.") -> RunError:
+def api_error(
+    status: int | None, text: str, whose: str = "agent.", word: str | None = None
+) -> RunError:
     """What an answer of the API other than a message means; None: it gave no answer.
 
-    `whose` begins the name of the key `model` in the next step.
+    `whose` begins the name of the key `model` in the next step; `word` is what Claude Code
+    calls the error, and tells more than the status where it is a known one.
     """
-    kinds = {
-        401: ("auth", KEY_STEP),
-        403: ("auth", KEY_STEP),
-        404: ("model_unknown", f"correct {whose}model in experiment.yaml"),
-        429: ("rate_limit", LATER_STEP),
-        529: ("overloaded", LATER_STEP),
-    }
-    kind, step = kinds.get(status or 0, ("api_error", LATER_STEP))
+    kind = WORDS.get(str(word)) or STATUSES.get(status or 0, "api_error" if status else "network")
+    steps = {"auth": KEY_STEP, "model_unknown": f"correct {whose}model in experiment.yaml"}
     said = f"the API answered {status}" if status else "the API gave no answer"
-    return RunError(kind, f"{said}: {text}\n  next: {step}")
+    return RunError.of(kind, f"{said}: {text}", steps.get(kind))
 
 
 # -- the program -----------------------------------------------------------------------------------
@@ -151,6 +167,16 @@ class Stream:
         return sum(int(r.get("num_turns") or 0) for r in self.results) + len(self.later)
 
     @property
+    def error_word(self) -> str | None:
+        """What the program calls the API's last error: `rate_limit`, `billing_error` ..."""
+        return next((e["error"] for e in reversed(self.said) if e.get("error")), None)
+
+    @property
+    def refused(self) -> bool:
+        """The model would not do the task."""
+        return self.last.get("stop_reason") == "refusal"
+
+    @property
     def retry(self) -> dict[str, Any] | None:
         """The API's last error, where the program was still waiting to ask again."""
         kinds = ("assistant", "user", "result")
@@ -183,3 +209,55 @@ def _short(usage: Mapping[str, Any]) -> TokenStats:
         cache_creation_tokens=usage.get("cacheCreationInputTokens", 0),
         cache_read_tokens=usage.get("cacheReadInputTokens", 0),
     )
+
+
+# -- the transcript --------------------------------------------------------------------------------
+
+
+def turns(stdout: str) -> list[Turn]:
+    """The messages in a stream of events, with the results of the tools that they called."""
+    messages: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, dict[str, Any]] = {}
+    for event in _events(stdout):
+        message = event.get("message") or {}
+        if event.get("type") == "assistant":
+            messages.setdefault(str(message.get("id")), []).append(event)
+        elif event.get("type") == "user":
+            blocks = message.get("content")
+            found = [b for b in blocks if isinstance(b, dict)] if isinstance(blocks, list) else []
+            results.update((str(b.get("tool_use_id")), b) for b in found if b.get("tool_use_id"))
+    return [_turn(n, events, results) for n, events in enumerate(messages.values(), 1)]
+
+
+def _turn(number: int, events: list[dict[str, Any]], results: Mapping[str, dict[str, Any]]) -> Turn:
+    """A message; it comes in one event for each of its content blocks."""
+    message = events[-1]["message"]
+    blocks = [block for event in events for block in event["message"].get("content") or ()]
+    texts = [block["text"] for block in blocks if block.get("type") == "text"]
+    calls = [block for block in blocks if block.get("type") == "tool_use"]
+    return Turn(
+        number=number,
+        agent=events[0].get("parent_tool_use_id"),
+        model=message.get("model"),
+        text=cut("\n".join(texts)),
+        tools=tuple(_tool_call(block, results.get(str(block.get("id")))) for block in calls),
+        token_stats=token_stats(message.get("usage") or {}),
+        stop_reason=message.get("stop_reason"),
+    )
+
+
+def _tool_call(block: Mapping[str, Any], result: Mapping[str, Any] | None) -> ToolCall:
+    return ToolCall(
+        id=str(block.get("id")),
+        name=str(block.get("name")),
+        input=cut(block.get("input")),
+        output=None if result is None else cut(_plain(result.get("content"))),
+        failed=bool(result and result.get("is_error")),
+    )
+
+
+def _plain(content: Any) -> str:
+    """The text of a tool's result: a text, or blocks of which some are."""
+    if not isinstance(content, list):
+        return str(content or "")
+    return "\n".join(str(b.get("text", f"[{b.get('type')}]")) for b in content)

@@ -50,10 +50,11 @@ class ExperimentFile(pytest.File):
         loaded = self.evaluation
         said = self.config.stash.setdefault(WARNED, set())
         texts = [*loaded.experiment.task.warnings, *loaded.library.warnings]
-        checked = f"{loaded.library.path} {loaded.tiers}"
+        adapter = loaded.experiment.settings.agent.adapter
+        checked = f"{loaded.library.path} {loaded.tiers} {adapter}"
         if checked not in said:
             said.add(checked)
-            texts += check_setups(loaded.library, loaded.tiers)
+            texts += check_setups(loaded.library, loaded.tiers, loaded.agent.not_taken)
         for text in texts:
             if text not in said:
                 said.add(text)

@@ -5,6 +5,8 @@ Every message is complete in itself: what happened, where (file and key), and th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -31,6 +33,12 @@ class RunError(ScyllaError):
         self.kind = kind
         super().__init__(message)
 
+    @classmethod
+    def of(cls, kind: str, said: str, step: str | None = None) -> RunError:
+        """An error of a kind in `KINDS`: what was said, and the next step (the kind's own one
+        where `step` names no better)."""
+        return cls(kind, f"{said}\n  next: {step or KINDS[kind].step}")
+
 
 class NotRun(ScyllaError):
     """The run is deliberately left out (pytest: SKIPPED); the message is the reason."""
@@ -42,3 +50,78 @@ class VerdictFailed(ScyllaError):
 
 class ScyllaWarning(UserWarning):
     """Something in the inputs or results that deserves a look but stops nothing."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of error means, and what to do about it."""
+
+    meaning: str
+    step: str
+    """The next step, where the message knows no better one."""
+
+
+_LATER = "run the same command later: it goes on when the API takes requests again"
+_LOGS = "read stdout.log and stderr.log in the run's agent directory"
+
+KINDS: Mapping[str, Kind] = {
+    "rate_limit": Kind("the API takes no more requests for now (429)", _LATER),
+    "quota": Kind("the account has no credit left", "add credit to the account, then run again"),
+    "overloaded": Kind("the API has too much to do (503, 529)", _LATER),
+    "auth": Kind("the API refused the key (401, 403)", "correct the key"),
+    "model_unknown": Kind(
+        "the API knows no such model (404)", "correct agent.model in experiment.yaml"
+    ),
+    "refusal": Kind(
+        "the model refused the task",
+        "read agent/transcript.jsonl; reword the task's prompt, or take another model",
+    ),
+    "prompt_too_long": Kind(
+        "the conversation outgrew what the model can take",
+        "shorten the prompt or what the tier gives, or take another model",
+    ),
+    "network": Kind("the API could not be reached", "check the network, then run again"),
+    "api_error": Kind("the API answered with another error", _LATER),
+    "turn_limit": Kind("the agent came to its limit of turns", "raise agent.max_turns"),
+    "budget_limit": Kind("the agent came to its own limit of cost", "raise it in agent.args"),
+    "time_limit": Kind(
+        "the time was up: `silent_seconds` in result.json tells whether it was still at work",
+        "give it more time: agent.timeout in experiment.yaml",
+    ),
+    "not_started": Kind(
+        "the time was up before the agent began",
+        "give it more time: agent.timeout in experiment.yaml",
+    ),
+    "crash": Kind("the agent ended with an error and without a result", _LOGS),
+    "agent_error": Kind("the agent gave up for a reason of its own", _LOGS),
+    "no_cli": Kind(
+        "the agent's program is not there, or of a version that is not supported",
+        "install it, or correct the agent in experiment.yaml",
+    ),
+    "mcp": Kind(
+        "an MCP server that the tier gives did not start", "run the server's command by hand"
+    ),
+    "tools": Kind("the agent lacks a tool that the tier names", "correct tools.enabled"),
+    "agents": Kind(
+        "the agent did not take up a sub-agent that the tier gives",
+        "give it a frontmatter: name, description",
+    ),
+    "setup": Kind(
+        "the library lacks something that the subtest names",
+        "add it to the library, or take it out of the subtest",
+    ),
+    "source": Kind("the task's source could not be had", "check source in test.yaml"),
+    "git": Kind("the workspace could not be made", "read what git says"),
+    "no_quorum": Kind(
+        "too few valid judgments; the message has every slot's reason",
+        "run again: only slots without a valid judgment are asked",
+    ),
+    "rubric": Kind(
+        "in a judge slot: the rubric has no item that this judge can grade", "add another judge"
+    ),
+    "lost": Kind("the run's worker died three times", "look for what ends it: memory, say"),
+}
+"""Every kind of our own; an adapter of somebody else's may have others."""
+
+JUDGED = ("turn_limit", "budget_limit", "time_limit")
+"""Kinds that end the agent's work and are no error: what is there is judged."""

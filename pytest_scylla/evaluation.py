@@ -18,7 +18,7 @@ from .experiment import Experiment
 from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecord
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
-from .tiers import Library, Parent, Resources, Setup, Subtest, compose
+from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed
 from .tree import ResultsTree
 
 if TYPE_CHECKING:
@@ -200,7 +200,8 @@ class Evaluation:
                     + "; no ".join(setup.missing)
                     + "\n  next: add it to the library, or take it out of the subtest",
                 )
-            self._setups[key] = setup
+            files, lost = self.agent.files(setup), self.agent.not_taken(setup)
+            self._setups[key] = placed(setup, files, lost)
         return self._setups[key]
 
     def _parents(self, subtest: Subtest) -> list[Parent]:
@@ -273,7 +274,7 @@ class Evaluation:
         kept = read_model(path, ConfigManifest)
         if kept is not None and kept.digest == setup.digest:
             return
-        claude_md = setup.files.get("CLAUDE.md")
+        claude_md = setup.files.get("CLAUDE.md") or setup.files.get("AGENTS.md")
         manifest = ConfigManifest(
             tier_id=subtest.tier,
             subtest_id=subtest.id,
@@ -285,6 +286,7 @@ class Evaluation:
             system_prompt_mode=setup.system_prompt_mode,
             agent_teams=setup.agent_teams,
             files={name: digest(data) for name, (data, _) in sorted(setup.files.items())},
+            not_taken=setup.not_taken,
             digest=setup.digest,
         )
         write_json(path, manifest)

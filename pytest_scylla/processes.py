@@ -66,6 +66,8 @@ class Finished:
     duration: float
     """Seconds."""
     timed_out: bool
+    silence: float = 0.0
+    """Seconds between its last output and its end."""
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -131,12 +133,14 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
     finally:
         if process.returncode is None:
             terminate(process, 0)
+    ended = time.monotonic()
     return Finished(
         exit_code=process.wait(),
         stdout=stdout.read_text("utf-8", "replace"),
         stderr=stderr.read_text("utf-8", "replace"),
-        duration=time.monotonic() - started,
+        duration=ended - started,
         timed_out=timed_out,
+        silence=ended - pump.last_output,
     )
 
 
@@ -315,6 +319,7 @@ class _Pump:
         assert process.stdout
         assert process.stderr
         self.process = process
+        self.last_output = time.monotonic()
         self.pending = memoryview(stdin)
         self.filters = {
             process.stdout: _Redactor(out, hidden),
@@ -391,6 +396,7 @@ class _Pump:
         except OSError:
             data = b""
         if data:
+            self.last_output = time.monotonic()
             self.filters[stream].write(data)
         else:
             self.selector.unregister(stream)

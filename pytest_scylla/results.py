@@ -84,6 +84,9 @@ class AgentResult(SealedRecord):
     timed_out: bool = False
     """It reached a limit of time or turns, and is judged on what it left."""
     stop_reason: str = "completed"
+    """`completed`, or the kind of the limit or error that ended it."""
+    silent_seconds: float = 0.0
+    """Seconds between its last output and its end: a time limit met it at work, or stuck."""
     model: str | None = None
     duration_seconds: float = 0.0
     tampering: tuple[str, ...] = ()
@@ -91,6 +94,57 @@ class AgentResult(SealedRecord):
     base_commit: str = ""
     """The commit that the agent started from (the task's files and the tier's)."""
     inputs: Inputs = Field(default_factory=dict)
+
+
+class ToolCall(Record):
+    """One call of a tool, and what came back."""
+
+    id: str = ""
+    """The program's own name of the call."""
+    name: str
+    """As the model called it: `Bash`, `exec_command`, `mcp__clock__tell_time`."""
+    input: Any = None
+    """The arguments; long texts in it are cut."""
+    output: str | None = None
+    """What the tool gave back, cut where it is long; None where nothing came."""
+    failed: bool = False
+    """The tool said that it failed."""
+
+
+class Turn(Record):
+    """A line of agent/transcript.jsonl: one message of a model, with the tools it called.
+
+    Where a text is cut, `[… N characters cut …]` stands in its middle.
+    """
+
+    number: int
+    """Counted from 1, in the order of the output."""
+    agent: str | None = None
+    """The call that started the sub-agent who speaks; None: the agent itself."""
+    model: str | None = None
+    text: str = ""
+    """What it said, cut where it is long."""
+    tools: tuple[ToolCall, ...] = ()
+    token_stats: TokenStats | None = None
+    """Of this message, as far as the program tells; sums are in result.json."""
+    stop_reason: str | None = None
+    """Why the model stopped, in the program's words; None where it does not say."""
+
+
+LONGEST = 10_000
+"""Characters of a text in a transcript."""
+
+
+def cut(value: Any) -> Any:
+    """A value with its long texts cut in the middle, and a mark that says so."""
+    if isinstance(value, str) and len(value) > LONGEST:
+        half = LONGEST // 2
+        return f"{value[:half]}[… {len(value) - 2 * half} characters cut …]{value[-half:]}"
+    if isinstance(value, dict):
+        return {str(name): cut(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [cut(part) for part in value]
+    return value
 
 
 class StepResult(Record):
@@ -220,4 +274,6 @@ class ConfigManifest(Record):
     agent_teams: bool = False
     files: dict[str, str] = Field(default_factory=dict)
     """Path in the workspace -> digest of the content."""
+    not_taken: tuple[str, ...] = ()
+    """What of the resources the agent cannot take, in words."""
     digest: str = ""

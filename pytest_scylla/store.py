@@ -174,6 +174,11 @@ class RunDir:
         return self.path / "agent" / "output.txt"
 
     @property
+    def transcript(self) -> Path:
+        """What the agent's model said and did, a line for each of its messages."""
+        return self.path / "agent" / "transcript.jsonl"
+
+    @property
     def patch(self) -> Path:
         """What the agent changed."""
         return self.path / "agent" / "changes.patch"

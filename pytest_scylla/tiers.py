@@ -12,8 +12,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,19 @@ from .experiment import NAME
 from .store import digest
 from .yamlfile import Shared, parse, read_mapping, unknown_keys
 
-OWNED = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", ".claude", ".mcp.json")
+OWNED = (
+    "CLAUDE.md",
+    "CLAUDE.local.md",
+    "AGENTS.md",
+    "AGENTS.override.md",
+    ".agents",
+    ".claude",
+    ".codex",
+    ".mcp.json",
+    ".opencode",
+    "opencode.json",
+    "opencode.jsonc",
+)
 """Places in a workspace that belong to the tier alone."""
 
 MCP_FILE = ".mcp.json"
@@ -170,6 +182,10 @@ class Setup:
     """Resources that the library lacks; a run with any is an ERROR, never a poorer tier."""
     inherited_from: Mapping[str, str] | None
     digest: str
+    servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """MCP servers by name, as `.mcp.json` defines them."""
+    not_taken: tuple[str, ...] = ()
+    """What of it the agent cannot take, in words."""
 
     @property
     def tools(self) -> tuple[str, ...] | None:
@@ -340,11 +356,13 @@ def compose(library: Library, subtest: Subtest, parents: Iterable[Parent] = ()) 
     mode = subtest.system_prompt_mode
     if mode == "custom" and "CLAUDE.md" not in parts.files:
         mode = "default"
+    files = _filled(parts.files, library)
     return Setup(
         resources=resources,
         system_prompt_mode=mode,
         agent_teams=subtest.agent_teams,
-        files=_filled(parts.files, library),
+        files=files,
+        servers=json.loads(files[MCP_FILE][0])["mcpServers"] if MCP_FILE in files else {},
         missing=tuple(dict.fromkeys(parts.missing)),
         inherited_from={p.tier: p.subtest for p in parents} or None,
         digest=digest([identity, mode]),
@@ -484,9 +502,24 @@ class _Parts:
         self.files.setdefault(place, (self.library.content(path), executable))
 
 
-def check_setups(library: Library, tiers: Iterable[str]) -> list[str]:
-    """Warnings about subtests: what the library lacks, and set-ups that are the same."""
+def placed(setup: Setup, files: Files, not_taken: Iterable[str] = ()) -> Setup:
+    """A set-up whose files lie where an agent looks for them; the digest covers what is new."""
+    setup = replace(setup, not_taken=tuple(not_taken))
+    if files == setup.files:
+        return setup
+    content = {path: (digest(data), mode) for path, (data, mode) in sorted(files.items())}
+    return replace(setup, files=files, digest=digest([setup.digest, content]))
+
+
+def check_setups(
+    library: Library,
+    tiers: Iterable[str],
+    not_taken: Callable[[Setup], Iterable[str]] = lambda _: (),
+) -> list[str]:
+    """Warnings about subtests: what the library lacks, what the agent cannot take, and set-ups
+    that are the same."""
     lacking: dict[str, list[str]] = {}
+    refused: dict[str, list[str]] = {}
     same: dict[Any, list[str]] = {}
     for tier in tiers:
         for subtest in library.tiers[tier].subtests:
@@ -494,6 +527,8 @@ def check_setups(library: Library, tiers: Iterable[str]) -> list[str]:
             name = f"{tier}/{subtest.id}"
             for part in setup.missing:
                 lacking.setdefault(part, []).append(name)
+            for part in not_taken(setup):
+                refused.setdefault(part, []).append(name)
             if not setup.missing:
                 parents = tuple(sorted(subtest.inherit_best_from))
                 same.setdefault((setup.digest, parents), []).append(name)
@@ -501,6 +536,11 @@ def check_setups(library: Library, tiers: Iterable[str]) -> list[str]:
         f"{library.path}: the library has no {part}, named by {', '.join(names)}; "
         "those runs will be ERRORs (next: add it, or take it out of the subtests)"
         for part, names in lacking.items()
+    ]
+    warnings += [
+        f"{library.path}: the agent cannot take {part}, given by {', '.join(names)}; those runs go "
+        "without it (next: leave these subtests out, or take another agent)"
+        for part, names in refused.items()
     ]
     warnings += [
         f"{library.path}: the effective configuration of {' and '.join(names)} is the same: "

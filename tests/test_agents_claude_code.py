@@ -101,7 +101,7 @@ def test_a_result_without_usage_by_model_still_has_its_usage() -> None:
 
 @pytest.mark.parametrize(
     ("subtype", "reason"),
-    [("error_max_turns", "max_turns"), ("error_max_budget_usd", "budget_exhausted")],
+    [("error_max_turns", "turn_limit"), ("error_max_budget_usd", "budget_limit")],
 )
 def test_a_limit_of_turns_or_money_is_judged(subtype: str, reason: str) -> None:
     last = result(None, subtype=subtype, is_error=True, terminal_reason=reason)
@@ -113,7 +113,7 @@ def test_a_limit_of_turns_or_money_is_judged(subtype: str, reason: str) -> None:
 def test_a_time_limit_is_judged_and_its_cost_is_not_known() -> None:
     blocks = [message("One."), message("Two."), message("Three.", id="msg_2")]
     found = answer(stream(init(), *blocks, tool_result()), exit_code=143, timed_out=True)
-    assert (found.error, found.limited, found.stop_reason) == (None, True, "timeout")
+    assert (found.error, found.limited, found.stop_reason) == (None, True, "time_limit")
     assert (found.text, found.cost_usd, found.turns) == ("Three.", None, 2)
     assert found.tokens == TokenStats(input_tokens=20, output_tokens=2)
 
@@ -126,10 +126,39 @@ def test_after_a_result_the_messages_of_a_run_that_was_cut_off_are_added() -> No
     assert (found.cost_usd, found.turns) == (None, 2)
 
 
-def test_a_refusal_of_the_model_is_judged() -> None:
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_refusal_of_the_model_is_an_error_that_says_what_to_do(exit_code: int) -> None:
     last = api_error(None, "I can't help with this.", stop_reason="refusal")
-    found = answer(stream(init(), message(), last), exit_code=1)
-    assert (found.error, found.limited, found.stop_reason) == (None, False, "refusal")
+    found = error(stream(init(), message(), last), exit_code=exit_code)
+    assert found.kind == "refusal"
+    assert "I can't help with this." in str(found)
+    assert "next: read agent/transcript.jsonl; reword" in str(found)
+
+
+def test_a_text_that_looks_like_an_error_is_none() -> None:
+    said = "429 rate_limit: I refuse, overloaded, invalid API key"
+    found = answer(stream(init(), message(said), result(said)))
+    assert (found.error, found.text) == (None, said)
+
+
+# The transcript
+
+
+def test_the_transcript_has_messages_tools_and_what_they_gave_back() -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "x" * 20_001}}
+    said = message("I look.", output_tokens=7)
+    called = {**said, "message": {**said["message"], "content": [call], "stop_reason": "tool_use"}}
+    helper = {**message("I help.", id="msg_2"), "parent_tool_use_id": "toolu_1"}
+    events = [init(), said, called, tool_result("y" * 20_001), helper, result()]
+    first, second = AGENT.transcript(stream(*events))
+    assert (first.number, first.text, first.stop_reason) == (1, "I look.", "tool_use")
+    assert first.token_stats == TokenStats(input_tokens=10, output_tokens=7)
+    (tool,) = first.tools
+    assert (tool.name, tool.id, tool.failed) == ("Bash", "toolu_1", False)
+    mark = "[… 10001 characters cut …]"
+    assert tool.output == "y" * 5000 + mark + "y" * 5000
+    assert tool.input == {"command": "x" * 5000 + mark + "x" * 5000}
+    assert (second.agent, second.text) == ("toolu_1", "I help.")
 
 
 @law
@@ -158,7 +187,7 @@ def test_a_stream_that_is_cut_anywhere_says_no_more_than_the_whole(
         (429, "rate_limit", "goes on"),
         (500, "api_error", "goes on"),
         (529, "overloaded", "goes on"),
-        (None, "api_error", "goes on"),
+        (None, "network", "check the network"),
     ],
 )
 def test_an_error_of_the_api_is_an_error_of_its_kind(
@@ -171,15 +200,24 @@ def test_an_error_of_the_api_is_an_error_of_its_kind(
 
 
 @pytest.mark.parametrize(
+    ("word", "kind"),
+    [("billing_error", "quota"), ("rate_limit", "rate_limit"), ("new", "api_error")],
+)
+def test_what_the_program_calls_the_error_tells_more_than_the_status(word: str, kind: str) -> None:
+    told = {**message(), "error": word}
+    assert error(stream(init(), told, api_error(400, "No.")), exit_code=1).kind == kind
+
+
+@pytest.mark.parametrize(
     ("reason", "kind"),
     [
         ("prompt_too_long", "prompt_too_long"),
-        ("aborted_streaming", "aborted_streaming"),
+        ("aborted_streaming", "agent_error"),
         ("completed", "agent_error"),
         (None, "agent_error"),
     ],
 )
-def test_any_other_giving_up_is_an_error_named_by_its_reason(reason: str | None, kind: str) -> None:
+def test_any_other_giving_up_is_an_error(reason: str | None, kind: str) -> None:
     last = api_error(400, "Too much.", terminal_reason=reason)
     found = answer(stream(init(), last))
     assert (found.error and found.error.kind, found.stop_reason) == (kind, kind)
@@ -201,7 +239,7 @@ def test_no_result_is_a_crash_that_quotes_the_last_line_of_stderr() -> None:
     [
         (429, "rate_limit", "rate_limit"),
         (529, "overloaded", "overloaded"),
-        (None, "unknown", "api_error"),
+        (None, "unknown", "network"),
     ],
 )
 def test_a_time_limit_while_the_api_refused_is_an_error_of_the_api(
@@ -215,6 +253,27 @@ def test_a_time_limit_while_the_api_refused_is_an_error_of_the_api(
 
 def test_a_time_limit_before_the_program_began_is_an_error() -> None:
     assert error("", timed_out=True, exit_code=143).kind == "not_started"
+
+
+@pytest.mark.parametrize(
+    ("version", "good"),
+    [("2.1.329 (Claude Code)", True), ("2.0.99", False), ("3.0.0", False), ("", True)],
+)
+def test_a_version_out_of_the_supported_range_is_refused(
+    tmp_path: Path, version: str, good: bool
+) -> None:
+    program = tmp_path / "claude"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+    agent = ClaudeCode(model=MODEL, executable=str(program))
+    if good:
+        assert agent.version() == version
+        return
+    with pytest.raises(
+        RunError, match=r"is not supported .supported: 2.1 and later, before 3."
+    ) as e:
+        agent.version()
+    assert (e.value.kind, "next: pip install" in str(e.value)) == ("no_cli", True)
 
 
 # What the tier gives must be offered

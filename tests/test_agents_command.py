@@ -162,7 +162,7 @@ def test_a_time_limit_is_no_error() -> None:
     found = Command(command=("true",)).answer(
         ended("so far\n", exit_code=-15, timed_out=True), make_job()
     )
-    assert (found.error, found.limited, found.stop_reason) == (None, True, "timeout")
+    assert (found.error, found.limited, found.stop_reason) == (None, True, "time_limit")
     assert found.text == "so far\n"
 
 

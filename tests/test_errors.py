@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from pytest_scylla.errors import InputError, NotRun, RunError, ScyllaError, VerdictFailed
+from pytest_scylla.errors import (
+    JUDGED,
+    KINDS,
+    InputError,
+    NotRun,
+    RunError,
+    ScyllaError,
+    VerdictFailed,
+)
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_an_input_error_names_the_file_the_key_and_the_next_step() -> None:
@@ -32,3 +43,23 @@ def test_an_error_is_not_a_verdict() -> None:
 def test_a_run_error_keeps_its_kind() -> None:
     error = RunError("no_cli", "cannot start agent")
     assert (error.kind, str(error)) == ("no_cli", "cannot start agent")
+
+
+def test_a_run_error_of_a_kind_says_the_next_step_of_the_kind_or_a_better_one() -> None:
+    assert str(RunError.of("auth", "no")) == "no\n  next: correct the key"
+    assert str(RunError.of("auth", "no", "set KEY")) == "no\n  next: set KEY"
+
+
+def test_every_kind_of_error_that_the_code_raises_is_in_the_table() -> None:
+    raised = set()
+    for path in (ROOT / "pytest_scylla").rglob("*.py"):
+        raised |= set(re.findall(r"RunError(?:\.of)?\(\s*\"(\w+)\"", path.read_text("utf-8")))
+    assert len(raised) > 8
+    assert raised <= KINDS.keys()
+    assert set(JUDGED) <= KINDS.keys()
+
+
+def test_the_documentation_has_every_kind_with_its_meaning_and_next_step() -> None:
+    page = (ROOT / "docs/reference/outcomes.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", page.split("is an ERROR\n")[1], re.M)
+    assert rows == [(name, kind.meaning, kind.step) for name, kind in KINDS.items()]

@@ -1,22 +1,29 @@
 """Agents: what an adapter must offer, and what adapters share.
 
-An adapter is a class that is made from its options in experiment.yaml (a frozen pydantic model
-does it all: the options are its fields), registered by the hook `pytest_scylla_agents`.
+An adapter is a frozen pydantic model, made from its options in experiment.yaml and registered by
+the hook `pytest_scylla_agents`.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
-from collections.abc import Mapping
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
+
+from pydantic import Field
 
 from ..errors import RunError
-from ..processes import MARKER, SESSION, Finished, Invocation
-from ..results import TokenStats, token_stats
-from ..tiers import Setup
+from ..processes import MARKER, SESSION, Finished, Invocation, clean_environment
+from ..results import TokenStats, Turn, token_stats
+from ..tiers import Files, Setup
+from ..yamlfile import Strict
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ class Job:
     """The clean environment: allowed variables, HOME, TMPDIR, PORT and our marker."""
     timeout: float | None
     """Seconds."""
+    home: Path = Path(os.devnull)
+    """HOME of the program; still there when its answer is read, and removed after that."""
 
 
 @dataclass(frozen=True)
@@ -54,35 +63,123 @@ class Answer:
     error: RunError | None = None
 
 
-class Agent(Protocol):
-    """An agent adapter with its options."""
+class Agent(Strict):
+    """An agent adapter: its fields are its options in experiment.yaml.
 
-    @property
-    def model(self) -> str | None:
-        """The model's name, where the adapter knows it beforehand."""
+    Inherit from it, add options as fields, and say what differs: `invocation` and `answer` in any
+    case, the rest where the defaults are not right.
+    """
 
-    @property
-    def paid(self) -> bool:
-        """Whether a run costs money: paid runs start only when they were asked for."""
+    adapter: ClassVar[str] = ""
+    """The adapter's name, as experiment.yaml says it."""
+    supported: ClassVar[tuple[str, str] | None] = None
+    """The oldest version of the program that this adapter knows, and the first that it does not."""
+    install: ClassVar[str] = "install it"
+    """How the program is installed: the next step where it is not there."""
 
-    @property
-    def timeout(self) -> float | None:
-        """Seconds a run may take; None: as the task says."""
+    model: str | None = None
+    """The model's name."""
+    paid: bool = True
+    """Whether a run costs money; `false` lets plain `pytest` run it without being asked."""
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds; default: as the task says. At the limit the agent is judged on what it left."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Variables to set."""
 
     def identity(self) -> Mapping[str, Any]:
-        """What distinguishes this agent's work from another's; its digest goes into results."""
+        """What distinguishes this agent's work from another's; its digest goes into results.
+
+        All options but the time limit, and whether it is paid.
+        """
+        name = self.adapter or type(self).__name__
+        return {"adapter": name, **self.model_dump(exclude={"timeout", "paid"})}
 
     def unready(self) -> str | None:
         """Why this agent cannot be used here (no key, say): the runs are skipped with it."""
+        return None
+
+    def files(self, setup: Setup) -> Files:
+        """What the tier puts into the workspace, where this agent looks for it.
+
+        The library's own places are those of Claude Code: CLAUDE.md, .claude/, .mcp.json.
+        """
+        return setup.files
+
+    def not_taken(self, setup: Setup) -> Sequence[str]:
+        """What this agent cannot take of a tier, in words: a warning when runs are collected."""
+        return ()
+
+    @property
+    def told_version(self) -> str:
+        """What the program says of its version; "" where nobody knows."""
+        return ""
 
     def version(self) -> str:
-        """The program's version. Raises RunError (kind `no_cli`) where there is no program."""
+        """The program's version.
+
+        Raises RunError (kind `no_cli`) where there is no program, or one that is not supported.
+        """
+        told = self.told_version
+        found = re.search(r"\d+(\.\d+)+", told)
+        if self.supported and found:
+            oldest, beyond = map(_numbers, self.supported)
+            if not oldest <= _numbers(found[0]) < beyond:
+                known = f"{self.supported[0]} and later, before {self.supported[1]}"
+                raise RunError.of(
+                    "no_cli", f"{told} is not supported (supported: {known})", self.install
+                )
+        return told
 
     def invocation(self, job: Job) -> Invocation:
         """The command for a job. Raises RunError where it cannot be made."""
+        raise NotImplementedError
 
     def answer(self, finished: Finished, job: Job) -> Answer:
         """What the program's output says, beside what the job asked for."""
+        raise NotImplementedError
+
+    def transcript(self, stdout: str) -> Sequence[Turn]:
+        """What the model said and did, from the program's output, as far as it tells."""
+        return ()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def find_program(name: str, install: str) -> str:
+    """Where a program is. Raises RunError (kind `no_cli`) with how to install it."""
+    found = shutil.which(name)
+    if found is None:
+        raise RunError.of(
+            "no_cli",
+            f"agent.executable: there is no program {name!r}",
+            f"{install}, or correct agent.executable in experiment.yaml",
+        )
+    return found
+
+
+def ask_version(program: str, install: str) -> str:
+    """What `program --version` says. Raises RunError (kind `no_cli`) where it says nothing."""
+    try:
+        answer = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            env=clean_environment(),
+            timeout=60,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RunError.of("no_cli", f"{program} --version: {error}", install) from None
+    return answer.stdout.strip()
+
+
+def crash(name: str, finished: Finished) -> RunError:
+    """The error of a program that ended without a result."""
+    said = finished.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+    ended = f"{name} ended with {finished.exit_code} and no result"
+    return RunError.of("crash", f"{ended}: {said[0][:500]}")
 
 
 def result_event(stdout: str) -> dict[str, Any] | None:

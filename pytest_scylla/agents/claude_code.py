@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -29,14 +29,14 @@ from ..claude import (
     find_program,
     keyless,
     program_version,
+    turns,
 )
-from ..errors import RunError
+from ..errors import KINDS, RunError
 from ..processes import Finished, Invocation
+from ..results import Turn
 from ..tiers import Setup
-from ..yamlfile import Strict
-from . import Answer, Job
+from . import Agent, Answer, Job, crash
 
-LOGS_STEP = "read stdout.log and stderr.log in the run's agent directory"
 MEMORIES = ("CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", ".claude/CLAUDE.md", ".claude/AGENTS.md",
             ".claude/rules/**")  # fmt: skip
 """Instructions that the program reads in every directory from the root to the workspace."""
@@ -45,8 +45,12 @@ OTHER_NAMES = {"Agent": "Task", "KillShell": "TaskStop", "KillBash": "TaskStop"}
 """Tools that the program takes by one name and reports by another."""
 
 
-class ClaudeCode(Strict):
+class ClaudeCode(Agent):
     """Options of `adapter: claude-code`."""
+
+    adapter: ClassVar = "claude-code"
+    supported: ClassVar = ("2.1", "3")
+    install: ClassVar = "pip install 'pytest-scylla[claude-code]'"
 
     model: str
     """The model, as `claude --model` takes it."""
@@ -58,30 +62,22 @@ class ClaudeCode(Strict):
     """Effort by name, or a budget in tokens (for models that take one)."""
     max_turns: int | None = Field(default=None, ge=1)
     """The agent stops after so many turns and is judged on what is there."""
-    timeout: float | None = Field(default=None, gt=0)
-    """Seconds; default: as the task says."""
     executable: str = "claude"
     """The program; where PATH has none, that of the package claude-agent-sdk is used."""
     args: tuple[str, ...] = ()
     """Further arguments."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Further variables."""
 
     @field_validator("thinking", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
         return "off" if value is False else value  # `off` is false in YAML 1.1
 
-    @property
-    def paid(self) -> bool:
-        """Every run costs money."""
-        return True
-
     def identity(self) -> Mapping[str, Any]:
         """Model, thinking, turn limit, arguments and variables; not the time limit, the program's
         place, or the way to the API."""
-        chosen = self.model_dump(exclude={"timeout": True, "executable": True, "env": {*HANDED_ON}})
-        return {"adapter": "claude-code", **chosen}
+        chosen = self.model_dump(exclude={"paid", "timeout", "executable"})
+        env = {name: value for name, value in self.env.items() if name not in HANDED_ON}
+        return {"adapter": self.adapter, **chosen, "env": env}
 
     def unready(self) -> str | None:
         """No key."""
@@ -92,12 +88,9 @@ class ClaudeCode(Strict):
         """Where the program is. Raises RunError (kind `no_cli`)."""
         return find_program(self.executable, "agent.executable")
 
-    def version(self) -> str:
-        """What `claude --version` says. Raises RunError (kind `no_cli`) where it says nothing."""
-        return self._version
-
     @cached_property
-    def _version(self) -> str:
+    def told_version(self) -> str:
+        """What `claude --version` says. Raises RunError (kind `no_cli`) where it says nothing."""
         return program_version(self.program, "agent.executable")
 
     def invocation(self, job: Job) -> Invocation:
@@ -142,6 +135,10 @@ class ClaudeCode(Strict):
             return {"MAX_THINKING_TOKENS": str(self.thinking)}
         return {}
 
+    def transcript(self, stdout: str) -> list[Turn]:
+        """The messages of the model, sub-agents included, with what its tools gave back."""
+        return turns(stdout)
+
     def answer(self, finished: Finished, job: Job) -> Answer:
         """What the stream of events says."""
         stream = Stream(finished.stdout)
@@ -153,11 +150,9 @@ class ClaudeCode(Strict):
             model=stream.init.get("model"),
             stop_reason=str(stream.last.get("terminal_reason") or "completed"),
         )
-        limit = "timeout" if finished.timed_out else LIMITS.get(str(stream.last.get("subtype")))
+        limit = "time_limit" if finished.timed_out else LIMITS.get(str(stream.last.get("subtype")))
         if limit:
             answer = replace(answer, stop_reason=limit, limited=True)
-        elif stream.last.get("stop_reason") == "refusal":
-            answer = replace(answer, stop_reason="refusal")
         error = _error(stream, finished, job.setup)
         return replace(answer, stop_reason=error.kind, error=error) if error else answer
 
@@ -206,37 +201,32 @@ def _error(stream: Stream, finished: Finished, setup: Setup) -> RunError | None:
     if finished.timed_out:
         return _never_answered(stream)
     if not last:
-        return _crash(finished)
-    if last.get("subtype") in LIMITS or last.get("stop_reason") == "refusal":
+        return crash("Claude Code", finished)
+    if last.get("subtype") in LIMITS:
         return None
+    if stream.refused:
+        return RunError.of("refusal", f"the model refused the task: {stream.text[:500]}")
     if last.get("is_error") or finished.exit_code:
-        return _gave_up(last, stream.text[:500])
+        return _gave_up(stream, stream.text[:500])
     return None
 
 
 def _never_answered(stream: Stream) -> RunError | None:
     """The time was up before the program began, or while it waited for an API that refused."""
     if not stream.init:
-        step = "give it more time: agent.timeout in experiment.yaml"
-        return RunError("not_started", f"Claude Code had not begun in time\n  next: {step}")
+        return RunError.of("not_started", "Claude Code had not begun in time")
     if stream.retry:
         status, error = stream.retry.get("error_status"), stream.retry.get("error")
-        return api_error(status, f"{error}, until the time was up")
+        return api_error(status, f"{error}, until the time was up", word=error)
     return None
 
 
-def _crash(finished: Finished) -> RunError:
-    said = finished.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-    ended = f"Claude Code ended with {finished.exit_code} and no result"
-    return RunError("crash", f"{ended}: {said[0][:500]}\n  next: {LOGS_STEP}")
-
-
-def _gave_up(last: Mapping[str, Any], text: str) -> RunError:
-    reason = str(last.get("terminal_reason"))
+def _gave_up(stream: Stream, text: str) -> RunError:
+    reason = str(stream.last.get("terminal_reason"))
     if reason == "api_error":
-        return api_error(last.get("api_error_status"), text)
-    kind = "agent_error" if reason in ("None", "completed") else reason
-    return RunError(kind, f"Claude Code gave up ({kind}): {text}\n  next: {LOGS_STEP}")
+        return api_error(stream.last.get("api_error_status"), text, word=stream.error_word)
+    kind = reason if reason in KINDS else "agent_error"
+    return RunError.of(kind, f"Claude Code gave up ({reason}): {text}")
 
 
 def _not_offered(init: Mapping[str, Any], setup: Setup) -> RunError | None:
@@ -245,7 +235,7 @@ def _not_offered(init: Mapping[str, Any], setup: Setup) -> RunError | None:
     mcp = json.loads(setup.files.get(".mcp.json", (b"{}", False))[0]).get("mcpServers", {})
     broken = [f"{n} ({servers.get(n, 'refused')})" for n in mcp if servers.get(n) != "connected"]
     if broken:
-        return _lacking("mcp", "MCP server", broken, "run the server's command by hand")
+        return _lacking("mcp", "MCP server", broken)
     offered = init.get("tools") or ()
     named = named_tools(setup) if setup.tools is not None else ()
     tools = [tool for tool in named if OTHER_NAMES.get(tool, tool) not in offered]
@@ -255,10 +245,10 @@ def _not_offered(init: Mapping[str, Any], setup: Setup) -> RunError | None:
     known = init.get("agents") or ()
     agents = [path for name, path in _agent_names(setup) if name not in known]
     if agents:
-        return _lacking("agents", "agent", agents, "give it a frontmatter: name, description")
+        return _lacking("agents", "agent", agents)
     return None
 
 
-def _lacking(kind: str, what: str, names: list[str], step: str) -> RunError:
+def _lacking(kind: str, what: str, names: list[str], step: str | None = None) -> RunError:
     said = f"Claude Code did not take up what the tier gives: {what} {', '.join(names)}"
-    return RunError(kind, f"{said}\n  next: {step}")
+    return RunError.of(kind, said, step)

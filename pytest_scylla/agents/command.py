@@ -13,31 +13,25 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from ..errors import RunError
 from ..processes import Finished, Invocation
-from ..yamlfile import Strict
-from . import Answer, Job, answer_from_event, result_event
+from . import Agent, Answer, Job, answer_from_event, result_event
 
 
-class Command(Strict):
+class Command(Agent):
     """Options of `adapter: command`."""
+
+    adapter: ClassVar = "command"
 
     command: tuple[str, ...] = Field(min_length=1)
     """The program and its arguments. `{python}`: the interpreter that runs pytest;
     `{experiment}`: the directory of experiment.yaml; `{prompt}`: the prompt's file."""
-    paid: bool = True
-    """Whether a run costs money; `false` lets plain `pytest` run it without being asked."""
-    model: str | None = None
-    """A name for reports."""
-    timeout: float | None = Field(default=None, gt=0)
-    """Seconds; default: as the task says."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Variables to set."""
     pass_env: tuple[str, ...] = ()
     """Names of variables to hand on from the environment of pytest (keys, say)."""
 
@@ -46,18 +40,10 @@ class Command(Strict):
     def _split(cls, value: Any) -> Any:
         return shlex.split(value) if isinstance(value, str) else value
 
-    def identity(self) -> Mapping[str, Any]:
-        """Everything but the time limit, and whether it is paid."""
-        return {"adapter": "command", **self.model_dump(exclude={"timeout", "paid"})}
-
     def unready(self) -> str | None:
         """A variable to hand on that is not set."""
         missing = [name for name in self.pass_env if name not in os.environ]
         return f"{', '.join(missing)} is not set" if missing else None
-
-    def version(self) -> str:
-        """A program has no version that we know of."""
-        return ""
 
     def invocation(self, job: Job) -> Invocation:
         """The command with its placeholders filled in."""
@@ -86,9 +72,9 @@ class Command(Strict):
         event = result_event(finished.stdout)
         answer = answer_from_event(event) if event else Answer(text=finished.stdout)
         if finished.timed_out:
-            return _replace(answer, stop_reason="timeout", limited=True)
+            return replace(answer, stop_reason="time_limit", limited=True)
         if finished.exit_code:
-            return _replace(answer, stop_reason="crash", error=_crash(finished))
+            return replace(answer, stop_reason="crash", error=_crash(finished))
         return answer
 
 
@@ -105,10 +91,4 @@ def _crash(finished: Finished) -> RunError:
         else f"ended with exit status {finished.exit_code}"
     )
     last = next((line for line in reversed(finished.stderr.splitlines()) if line.strip()), "")
-    return RunError("crash", f"the agent {how}{': ' + last.strip() if last else ''}")
-
-
-def _replace(answer: Answer, **changes: Any) -> Answer:
-    from dataclasses import replace
-
-    return replace(answer, **changes)
+    return RunError.of("crash", f"the agent {how}{': ' + last.strip() if last else ''}")

@@ -32,7 +32,7 @@ from ..scratch import scratch
 from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
 from .budget import reserve, settle
 from .ending import heed_the_end
-from .evidence import timing
+from .evidence import text_of, timing
 from .workspace import Workspace
 
 log = logging.getLogger("pytest_scylla")
@@ -103,9 +103,14 @@ def check_ready(run: Run) -> None:
 
 
 def _rebuild(run: Run) -> None:
-    """Make agent/result.json anew from the logs, where it is missing and they are ours."""
+    """Make agent/result.json and the transcript anew from the logs, where they are missing and the
+    logs are ours."""
     directory = run.dir
-    if directory.started.exists() or read_model(directory.agent_result, AgentResult) is not None:
+    if directory.started.exists():
+        return
+    if directory.agent_result.exists() and not directory.transcript.exists():
+        _write_transcript(run, text_of(directory.agent / "stdout.log"))
+    if read_model(directory.agent_result, AgentResult) is not None:
         return
     result = agent_result_from_logs(directory)
     if result is not None and run.trusts(directory.agent / "command_log.json", result):
@@ -152,6 +157,7 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
             experiment=evaluation.experiment.directory,
             env=_environment(run, home),
             timeout=_time_limit(run),
+            home=home,
         )
         invocation = evaluation.agent.invocation(job)
         version = evaluation.agent.version()
@@ -160,9 +166,9 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
         with _kept_if_cut_off(run, invocation):
             finished = _run(invocation, directory.agent)
             heed_the_end(run)
-    sweep(directory.path)
+        sweep(directory.path)
+        answer = evaluation.agent.answer(finished, job)
     tampering = _set_tampering_aside(run, started)
-    answer = evaluation.agent.answer(finished, job)
     return _record(run, invocation, finished, answer, version, tampering)
 
 
@@ -239,7 +245,7 @@ def _run(invocation: Invocation, directory: Path) -> Finished:
         return run_program(invocation, directory / "stdout.log", directory / "stderr.log")
     except OSError as error:
         program = invocation.argv[0]
-        raise RunError("no_cli", f"cannot start {program}: {error.strerror}") from None
+        raise RunError.of("no_cli", f"cannot start {program}: {error.strerror}") from None
 
 
 def _set_tampering_aside(run: Run, started: _Started) -> tuple[str, ...]:
@@ -273,6 +279,7 @@ def _record(
     write_text(directory / "MODEL.md", redact(_model_md(run, answer, version), hidden))
     if answer.error is None:
         write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=paid)
+    _write_transcript(run, finished.stdout)
     checkout = run.checkout()
     _write_patch(run, hidden, sync=paid)
     result = AgentResult(
@@ -284,6 +291,7 @@ def _record(
         api_calls=answer.turns,
         timed_out=answer.limited,
         stop_reason=answer.stop_reason,
+        silent_seconds=round(finished.silence, 3),
         model=answer.model or run.evaluation.agent.model,
         duration_seconds=finished.duration,
         tampering=tampering,
@@ -298,6 +306,12 @@ def _record(
     if answer.error is not None:
         raise answer.error
     return result
+
+
+def _write_transcript(run: Run, stdout: str) -> None:
+    turns = run.evaluation.agent.transcript(stdout)
+    lines = "".join(f"{turn.model_dump_json()}\n" for turn in turns)
+    write_text(run.dir.transcript, lines)
 
 
 def _write_patch(run: Run, hidden: Mapping[str, str], sync: bool) -> None:

@@ -501,7 +501,7 @@ def test_a_limit_of_turns_is_judged_on_what_is_there(trouble: Observed) -> None:
     run = trouble.results("trouble") / "T0/03-turns/run_01"
     found = read(run / "run_result.json")
     assert (found["judge_passed"], found["timed_out"], found["exit_code"]) == (True, True, 1)
-    assert read(run / "agent" / "result.json")["stop_reason"] == "max_turns"
+    assert read(run / "agent" / "result.json")["stop_reason"] == "turn_limit"
     assert len(trouble.seen("T0/03-turns")) == 3
 
 
@@ -510,7 +510,7 @@ def test_a_time_limit_is_judged_and_its_evidence_is_kept(trouble: Observed) -> N
     found = read(run / "run_result.json")
     assert (found["judge_passed"], found["timed_out"]) == (True, True)
     assert (found["cost_usd"], found["tokens_input"]) == (None, 10)
-    assert read(run / "agent" / "result.json")["stop_reason"] == "timeout"
+    assert read(run / "agent" / "result.json")["stop_reason"] == "time_limit"
     assert "hello.py" in (run / "agent" / "stdout.log").read_text()
     assert '+print("Hello, World!")' in (run / "agent" / "changes.patch").read_text()
 

@@ -330,11 +330,13 @@ def _response(answer: Answer, body: Body) -> Response:
     if isinstance(answer, Failure):
         return _failure_response(answer, body)
     if is_response(body):
-        message, spell = responses_api.response(answer, body), responses_api.events
+        message = responses_api.response(answer, body)
+        events = responses_api.events(message)
     else:
-        message, spell = _message(answer, body), stream_events
+        message = _message(answer, body)
+        events = stream_events(message)
     if body.get("stream"):
-        return Response(_sse(answer, spell(message)), content_type="text/event-stream")
+        return Response(_sse(answer, events), content_type="text/event-stream")
     if answer.cut_after is not None:
         return Response(_broken_body(message), content_type="application/json")
     return _json_response(message)
