@@ -233,7 +233,10 @@ class Evaluation:
         return self._repositories[setup.digest]
 
     def prepare(self) -> None:
-        """Write what is the same for every run, where it is missing or has changed."""
+        """Write what is the same for every run, where it is missing or has changed; a tree of
+        ProjectScylla has its own."""
+        if self.tree.foreign:
+            return
         task = self.experiment.task
         write_if_changed(self.results / "prompt.md", task.prompt)
         write_if_changed(self.results / "criteria.md", task.criteria)

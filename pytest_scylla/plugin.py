@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import collection, hookspecs, reporting, selection, session
+from . import collection, hookspecs, recovery, reporting, selection, session
 from .collection import SESSION, ExperimentFile
 from .fixtures import agent_result, judgments, pipeline_result, run, verdict, workspace
 
@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "for the next session",
     )
     selection.add_options(group)
+    recovery.add_options(group)
     parser.addini(
         "scylla_results", "directory that holds the results directories", default="results"
     )

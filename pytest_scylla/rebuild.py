@@ -204,13 +204,14 @@ def run_result_from_parts(
     if agent is None or seconds is None or not judged:
         return None
     agent = agent.model_copy(update={"duration_seconds": seconds})
+    log = read_json(run.agent / "command_log.json") or {}
+    foreign = tree.foreign and "result" not in log
     try:
-        result = run_result(
-            run.number, agent, judged, said, _judge_seconds(run), _places(run, tree)
-        )
+        places = _places(run, log, None if foreign else tree.path)
+        result = run_result(run.number, agent, judged, said, _judge_seconds(run), places)
     except (KeyError, ValueError):
         return None
-    return _plain(result) if tree.foreign else result
+    return _plain(result) if foreign else result
 
 
 def _plain(result: RunResult) -> RunResult:
@@ -219,14 +220,13 @@ def _plain(result: RunResult) -> RunResult:
     return result.model_copy(update={"judges": votes, "criteria_scores": {}, "inputs": {}})
 
 
-def _places(run: RunDir, tree: ResultsTree) -> Places:
-    """Where the agent worked, as its log says it; in our own trees relative to the tree."""
-    log = read_json(run.agent / "command_log.json") or {}
+def _places(run: RunDir, log: Mapping[str, Any], root: Path | None) -> Places:
+    """Where the agent worked, as its log says it, relative to `root` where there is one."""
     commands = log.get("commands") or [{}]
     cwd = str(commands[-1].get("cwd") or run.path / "workspace")
-    if tree.foreign:
+    if root is None:
         return Places(cwd, f"{cwd.removesuffix('/workspace')}/agent")
-    here = os.path.relpath(run.path, tree.path)
+    here = os.path.relpath(run.path, root)
     shared = Path(cwd).parent.name != run.path.name
     return Places(f"{os.path.dirname(here) if shared else here}/workspace", f"{here}/agent")
 

@@ -61,7 +61,8 @@ class Recorder:
         self.held: list[Tenancy] = []
         self.ending = contextlib.ExitStack()
         self.reported: set[str] = set()
-        self.results: dict[Path, None] = {}
+        self.results: dict[Path, bool] = {}
+        """Directory -> something in it is new."""
         self.summaries: list[ExperimentSummary] = []
 
     def _load(self, paths: Iterable[Path]) -> Iterator[tuple[str, Known]]:
@@ -233,7 +234,9 @@ class Recorder:
         facts = facts_of(report)
         if facts:
             self.reported.add(report.nodeid)
-            self.results[Path(facts["results"])] = None
+            path = Path(facts["results"])
+            new = not facts.get("cached") and not report.skipped
+            self.results[path] = self.results.get(path, False) or new
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -241,12 +244,12 @@ class Recorder:
         if not self.results:
             return
         from .evaluation import set_forgeries_aside
-        from .reports.writing import write_reports
+        from .reports.writing import report
 
         session = self.config.stash[SESSION]
         for path in self.results:
             set_forgeries_aside(path, session.started_at, session.secret)
-        self.summaries = [write_reports(path) for path in self.results if path.is_dir()]
+        self.summaries = [report(path, new) for path, new in self.results.items() if path.is_dir()]
 
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
     def remember_unfinished(self) -> None:

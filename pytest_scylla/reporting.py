@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import session
+from . import recovery, session
 from .collection import SESSION, RunItem
 from .errors import NotRun, RunError, ScyllaError
 from .fixtures import RUN, VERDICT, Verdict
@@ -39,6 +39,7 @@ def open_controller(config: pytest.Config) -> None:
     from .recorder import Recorder
 
     recorder = Recorder(config, session.discover(config))
+    recovery.register(config, recorder)
     config.pluginmanager.register(recorder, "scylla-recorder")
     if recorder.known:
         from .html import HtmlColumns

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from .collection import SESSION, RunItem
 
 if TYPE_CHECKING:
     from .evaluation import Asked, Run
+    from .status import AgentStatus, JudgeStatus
 
 AGENT_STATUSES = ("completed", "results", "failed", "partial", "missing", "stale")
 JUDGE_STATUSES = ("complete", "missing", "failed", "partial", "agent_failed")
@@ -139,10 +139,10 @@ class Wanted:
             return False
         if self.statuses and status_of(run) not in self.statuses:
             return False
-        return not self.slots or any(s in self.slots for s in slot_statuses(run))
+        return not self.slots or any(s in self.slots for s in slots_of(run))
 
 
-def status_of(run: Run) -> str:
+def status_of(run: Run) -> AgentStatus:
     """The run's agent status; `stale` where it is complete, but not of what is asked now."""
     from .errors import ScyllaError
     from .status import agent_status
@@ -157,36 +157,19 @@ def status_of(run: Run) -> str:
     return found
 
 
-def slot_statuses(run: Run) -> list[str]:
+def slots_of(run: Run) -> list[JudgeStatus]:
     """The statuses of the run's judge slots."""
-    from .status import agent_is_valid, judge_status
+    from .status import slot_statuses
 
-    valid = agent_is_valid(run.dir)
-    slots = range(1, len(run.evaluation.judges) + 1)
-    return [judge_status(run.dir.judge_slot(number), valid) for number in slots]
+    return slot_statuses(run.dir, len(run.evaluation.judges))
 
 
 def status_table(items: Iterable[Any]) -> list[str]:
     """Runs per tier and status, and their judge slots: the dry run."""
-    tiers: dict[str, Counter[str]] = {}
-    slots: Counter[str] = Counter()
+    from .status import StatusCounts
+
+    counts = StatusCounts()
     for run in (item.run_spec for item in items if isinstance(item, RunItem)):
         name = f"{run.evaluation.experiment.id} {run.subtest.tier}"
-        tiers.setdefault(name, Counter())[status_of(run)] += 1
-        slots.update(slot_statuses(run))
-    if not tiers:
-        return []
-    head = ["tier", *AGENT_STATUSES]
-    rows = [[name, *(str(counts[s]) for s in AGENT_STATUSES)] for name, counts in tiers.items()]
-    total = sum(tiers.values(), Counter())
-    rows.append(["all", *(str(total[s]) for s in AGENT_STATUSES)])
-    widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
-    lines = [
-        "  ".join(
-            c.rjust(w) if n else c.ljust(w)
-            for n, (c, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [head, *rows]
-    ]
-    judged = ", ".join(f"{slots[s]} {s}" for s in JUDGE_STATUSES if slots[s])
-    return [*lines, f"judge slots: {judged}"]
+        counts.add(name, status_of(run), slots_of(run))
+    return counts.table()

@@ -55,6 +55,8 @@ class Session:
     """USD that the session may spend."""
     owner: int | None = None
     """Process id of the process that the user started."""
+    tree: str | None = None
+    """A results directory that was named itself: it is continued, whatever it is called."""
     scheduled: bool = False
     """Workers get their work from our scheduler."""
     _ids: dict[str, Path] = field(default_factory=dict)
@@ -88,7 +90,16 @@ class Session:
         new = Path(self.results, f"{self.stamp}-{experiment.id}")
         if self.fresh:
             return new
+        if self.tree and _results_of(self.tree) == experiment.id:
+            return Path(self.tree)
         return newest_results(Path(self.results), experiment) or new
+
+
+def _results_of(tree: str) -> str:
+    """The id of the experiment that a results directory belongs to."""
+    from .tree import ResultsTree
+
+    return ResultsTree(Path(tree)).experiment_id
 
 
 def newest_results(root: Path, experiment: Experiment) -> Path | None:
@@ -129,6 +140,7 @@ def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[st
         added=tuple(added),
         outer_timeout=_outer_timeout(config),
         budget=config.getoption("scylla_budget"),
+        tree=named_tree(config),
     )
 
 
@@ -152,8 +164,38 @@ def _outer_timeout(config: pytest.Config) -> float | None:
 
 def results_root(config: pytest.Config) -> Path:
     """Where results lie, as an absolute path."""
+    tree = named_tree(config)
+    if tree:
+        return Path(tree).parent
     root = config.getoption("scylla_results") or config.getini("scylla_results")
     return Path(config.rootpath, root)
+
+
+def named_tree(config: pytest.Config) -> str | None:
+    """`--scylla-results` names a results directory itself, and not one that holds such."""
+    if TREE not in config.stash:
+        config.stash[TREE] = _named_tree(config)
+    return config.stash[TREE]
+
+
+TREE = pytest.StashKey[str | None]()
+
+
+def _named_tree(config: pytest.Config) -> str | None:
+    named = config.getoption("scylla_results")
+    if not named:
+        return None
+    from .tree import is_results_tree
+
+    places = (
+        Path(place, named).resolve() for place in (config.invocation_params.dir, config.rootpath)
+    )
+    return next((str(path) for path in places if is_results_tree(path)), None)
+
+
+def _without_tests(config: pytest.Config) -> str:
+    """The directory of results: no tests are in it."""
+    return named_tree(config) or str(results_root(config))
 
 
 def looks_like_experiment(path: Path) -> bool:
@@ -178,7 +220,7 @@ def discover(config: pytest.Config) -> list[Path]:
             if path.name == EXPERIMENT_FILE:
                 found[path.resolve()] = None
         else:
-            found.update(dict.fromkeys(_below(path, patterns, [str(results_root(config))])))
+            found.update(dict.fromkeys(_below(path, patterns, [_without_tests(config)])))
     return list(found)
 
 
@@ -244,7 +286,7 @@ def _places(config: pytest.Config) -> tuple[str, list[str]]:
     """The results root, and the places that the arguments name."""
     start = config.invocation_params.dir
     named = [str(Path(start, argument.split("::")[0]).resolve()) for argument in config.args]
-    return str(results_root(config)), named
+    return _without_tests(config), named
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ directory is asked, and the workspace is never entered.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic_core import from_json
 
 from .store import RunDir
+from .tree import ResultsTree
 
 AgentStatus = Literal["completed", "results", "failed", "partial", "missing", "stale"]
 JudgeStatus = Literal["complete", "missing", "failed", "partial", "agent_failed"]
@@ -95,6 +97,60 @@ def judge_status(slot: Path, agent_valid: bool) -> JudgeStatus:
     if "judgment.json" in names and _is_valid_judgment(f"{slot}/judgment.json"):
         return "complete"
     return "failed" if "judgment.json" in names or "error.log" in names else "partial"
+
+
+def slot_statuses(run: RunDir, count: int) -> list[JudgeStatus]:
+    """The statuses of a run's judge slots 1 to `count`."""
+    valid = agent_is_valid(run)
+    return [judge_status(run.judge_slot(number), valid) for number in range(1, count + 1)]
+
+
+class StatusCounts:
+    """How many runs of each tier, and how many judge slots, have which status."""
+
+    def __init__(self) -> None:
+        self.tiers: dict[str, Counter[AgentStatus]] = {}
+        self.slots: Counter[JudgeStatus] = Counter()
+
+    def add(self, tier: str, run: AgentStatus, slots: Iterable[JudgeStatus]) -> None:
+        """Count a run."""
+        self.tiers.setdefault(tier, Counter())[run] += 1
+        self.slots.update(slots)
+
+    def table(self) -> list[str]:
+        """A line for each tier, their sum, and the slots; nothing where there are no runs."""
+        if not self.tiers:
+            return []
+        total = sum(self.tiers.values(), Counter[AgentStatus]())
+        rows = [
+            [name, *(str(counts[status]) for status in AGENT_STATUSES)]
+            for name, counts in [*self.tiers.items(), ("all", total)]
+        ]
+        judged = ", ".join(f"{self.slots[s]} {s}" for s in JUDGE_STATUSES if self.slots[s])
+        lines = in_columns([["tier", *AGENT_STATUSES], *rows])
+        return [*lines, f"judge slots: {judged or 'none'}"]
+
+
+def tree_counts(tree: ResultsTree) -> StatusCounts:
+    """The statuses of all runs that a results directory holds. Nobody is asked what is wanted
+    now, so no run is `stale` and none that has no directory is counted."""
+    counts = StatusCounts()
+    for tier, _, run in tree.all_runs():
+        slots = max([len(tree.config.get("judge_models") or ()), *run.slot_numbers()])
+        counts.add(f"{tree.experiment_id} {tier}", agent_status(run), slot_statuses(run, slots))
+    return counts
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(_cells(row, widths)) for row in rows]
+
+
+def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    yield row[0].ljust(widths[0])
+    for text, width in zip(row[1:], widths[1:], strict=True):
+        yield text.rjust(width)
 
 
 def _is_valid_judgment(path: str) -> bool:

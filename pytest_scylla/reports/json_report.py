@@ -67,6 +67,7 @@ def tier_report(tier: TierSummary) -> dict[str, Any]:
             "total_subtests": len(tier.subtests),
             "best_subtest": best.id if best else None,
             "best_score": best.figures.median_score if best else None,
+            "tiebreaker_needed": best_subtest(tier)["tiebreaker_needed"],
             **_summary(tier.figures),
         },
         "token_stats": tier.figures.tokens.model_dump(),

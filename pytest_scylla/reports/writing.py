@@ -15,6 +15,14 @@ from .spending import spent
 from .summary import ExperimentSummary, summarise, summarise_run
 
 
+def report(results: Path, new: bool) -> ExperimentSummary:
+    """Reports after a session. In a tree of ProjectScylla in which nothing is `new` the reports
+    stay as they are."""
+    if ResultsTree(results).foreign and not new:
+        return summarise(results)
+    return write_reports(results)
+
+
 def write_reports(results: Path, *, keep: bool = False) -> ExperimentSummary:
     """Reports and checkpoint.json of an experiment, its tiers and subtests, from what is there.
 
