@@ -68,7 +68,18 @@ def experiment_page() -> str:
         section = definitions.get(_referred(spec), {})
         if "properties" in section:
             parts += [f"## {key}\n", section.get("description", "") + "\n", keys_table(section)]
+            parts += list(_step_sections(key, section, definitions))
     return "\n".join(parts)
+
+
+def _step_sections(key: str, section: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    """What the lists of mappings in a section hold."""
+    for inner, spec in section["properties"].items():
+        found = definitions.get(_referred(spec))
+        if found:
+            yield f"### {key}: {inner}\n"
+            yield found.get("description", "") + "\n"
+            yield keys_table(found)
 
 
 def _adapter_sections(title: str, choices: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -109,8 +120,9 @@ def _default(spec: dict[str, Any], required: bool) -> str:
 
 
 def _referred(spec: dict[str, Any]) -> str:
-    """The name of the definition that a property or its items refer to."""
-    reference = spec.get("$ref") or spec.get("items", {}).get("$ref", "")
+    """The name of the definition that a property, its items or its values refer to."""
+    inner = spec.get("items") or spec.get("additionalProperties") or {}
+    reference = spec.get("$ref") or (inner.get("$ref", "") if isinstance(inner, dict) else "")
     return str(reference).rpartition("/")[2]
 
 
@@ -125,7 +137,7 @@ def kind(spec: dict[str, Any]) -> str:
     if spec.get("type") == "array":
         return f"list of {_plural(spec.get('items', {}))}"
     if spec.get("type") == "object":
-        return "mapping"
+        return "mapping of mappings, see below" if _referred(spec) else "mapping"
     return f"{spec.get('type', 'any')}{_bounds(spec)}"
 
 

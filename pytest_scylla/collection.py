@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .errors import InputError, ScyllaError, ScyllaWarning, VerdictFailed
-from .session import INPUTS, Inputs, Session, load
+from .session import Session, inputs_of, load
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation, Run
@@ -151,8 +151,7 @@ def evaluation(config: pytest.Config, path: Path, hooks: Any) -> Evaluation:
     """
     known = config.stash.setdefault(EVALUATIONS, {})
     if path not in known:
-        inputs = config.stash.setdefault(INPUTS, Inputs())
-        known[path] = load(path, hooks, inputs).evaluation(config.stash[SESSION])
+        known[path] = load(path, hooks, inputs_of(config)).evaluation(config.stash[SESSION])
     return known[path]
 
 

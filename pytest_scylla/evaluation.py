@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotRun, RunError
 from .experiment import Experiment
+from .prices import PriceList, built_in_prices
 from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecord
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
@@ -89,6 +90,8 @@ class Evaluation:
     """What the session may spend."""
     owner: int | None = None
     """Process id of the session; None: it stands for itself."""
+    prices: PriceList = field(default_factory=built_in_prices)
+    """What models cost: the built-in list, and what the user says."""
     _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
     _repositories: dict[str, SetupRepository] = field(default_factory=dict)
     _best: dict[str, Cell] = field(default_factory=dict)

@@ -58,6 +58,38 @@ class StepConfig(Strict):
     """Seconds."""
 
 
+class Rates(Strict):
+    """USD per million tokens."""
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    """Of the prompt, what is in neither cache."""
+    output: float = Field(ge=0, allow_inf_nan=False)
+    """Of the answer, with what the model thought."""
+    cache_read: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Default: as input."""
+    cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Into the cache, for five minutes. Default: as input."""
+    cache_write_1h: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Into the cache, for an hour. Default: as cache_write."""
+
+
+class PriceStep(Rates):
+    """Other rates for long prompts: for all tokens of such a request."""
+
+    above: int = Field(gt=0)
+    """Tokens of the prompt; a request with more costs this."""
+
+
+class Price(Rates):
+    """What a model costs: USD per million tokens."""
+
+    aliases: tuple[str, ...] = ()
+    """Other names of the model. Days (`-20251001`), providers (`anthropic/`) and windows (`[1m]`)
+    in a name need none."""
+    steps: tuple[PriceStep, ...] = ()
+    """Other rates for long prompts."""
+
+
 class ExperimentFile(Strict):
     """The keys of experiment.yaml."""
 
@@ -86,6 +118,8 @@ class ExperimentFile(Strict):
     """Valid judgments that a verdict needs; default: a strict majority of the slots."""
     budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """What one session may spend on this experiment, in USD; the rest stays for the next one."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Model -> its price, for models that the price list lacks or has otherwise."""
     workspace: WorkspaceConfig = WorkspaceConfig()
     """How workspaces are made and kept."""
     pipeline: tuple[StepConfig, ...] = ()

@@ -59,6 +59,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "scylla_results", "directory that holds the results directories", default="results"
     )
+    parser.addini(
+        "scylla_prices",
+        "files of prices (YAML, paths from the ini file) that the built-in list lacks or has "
+        "otherwise",
+        type="paths",
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -15,7 +15,7 @@ from .collection import SESSION
 from .errors import InputError, ScyllaError
 from .plan import Spec
 from .reporting import facts_of
-from .session import INPUTS, Inputs
+from .session import inputs_of
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -68,7 +68,7 @@ class Recorder:
     def _load(self, paths: Iterable[Path]) -> Iterator[tuple[str, Known]]:
         """Experiments by node id; one that cannot be read is reported where it is collected."""
         session = self.config.stash[SESSION]
-        inputs = self.config.stash.setdefault(INPUTS, Inputs())
+        inputs = inputs_of(self.config)
         for path in paths:
             try:
                 experiment, library = inputs.read(path)

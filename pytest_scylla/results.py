@@ -31,6 +31,13 @@ class TokenStats(Record):
     output_tokens: int = 0
     cache_creation_tokens: int = 0
     cache_read_tokens: int = 0
+    cache_creation_1h_tokens: int = 0
+    """Of `cache_creation_tokens`, those that stay for an hour: they have a price of their own."""
+
+    @property
+    def prompt(self) -> int:
+        """What the model read, where these are the tokens of one request."""
+        return self.tokens_input + self.cache_creation_tokens
 
     @property
     def total(self) -> int:
@@ -48,6 +55,7 @@ class TokenStats(Record):
             output_tokens=self.output_tokens + other.output_tokens,
             cache_creation_tokens=self.cache_creation_tokens + other.cache_creation_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_creation_1h_tokens=self.cache_creation_1h_tokens + other.cache_creation_1h_tokens,
         )
 
 
@@ -62,7 +70,15 @@ def token_stats(usage: Mapping[str, Any]) -> TokenStats:
         output_tokens=count("output_tokens"),
         cache_creation_tokens=count("cache_creation_input_tokens", "cache_creation_tokens"),
         cache_read_tokens=count("cache_read_input_tokens", "cache_read_tokens"),
+        cache_creation_1h_tokens=_kept_for_an_hour(usage),
     )
+
+
+def _kept_for_an_hour(usage: Mapping[str, Any]) -> int:
+    by_duration = usage.get("cache_creation")
+    if not isinstance(by_duration, Mapping):
+        return int(usage.get("cache_creation_1h_tokens") or 0)
+    return int(by_duration.get("ephemeral_1h_input_tokens") or 0)
 
 
 Inputs = dict[str, str]

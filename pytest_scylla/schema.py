@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 from .agents.claude_code import ClaudeCode
 from .agents.command import Command
-from .experiment import ExperimentFile, StepConfig, WorkspaceConfig
+from .experiment import ExperimentFile, Price, PriceStep, StepConfig, WorkspaceConfig
 from .judges.rubric_checks import RubricChecks
+from .yamlfile import Strict
 
 AGENTS: dict[str, type[BaseModel]] = {"command": Command, "claude-code": ClaudeCode}
 JUDGES: dict[str, type[BaseModel]] = {"rubric-checks": RubricChecks}
@@ -26,7 +27,7 @@ def experiment_schema() -> dict[str, Any]:
     """
     schema = _schema(ExperimentFile)
     definitions = schema.setdefault("$defs", {})
-    for model in (StepConfig, WorkspaceConfig):
+    for model in (StepConfig, WorkspaceConfig, Price, PriceStep):
         _describe(model, definitions[model.__name__])
     definitions["Agent"] = _adapters(AGENTS, definitions)
     definitions["Judge"] = _adapters(JUDGES, definitions)
@@ -44,14 +45,20 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def _describe(model: type[BaseModel], schema: dict[str, Any]) -> None:
     """Add the docstrings under a model's fields. Pydantic would do so too, at every import."""
+    for base in reversed(model.__mro__):
+        if issubclass(base, Strict) and base is not Strict:
+            _describe_own(base, schema["properties"])
+
+
+def _describe_own(model: type[BaseModel], properties: dict[str, Any]) -> None:
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
     for field, doc in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             said = doc.value if isinstance(doc, ast.Expr) else None
-            if isinstance(said, ast.Constant):
+            if isinstance(said, ast.Constant) and field.target.id in properties:
                 text = " ".join(str(said.value).split())
-                schema["properties"][field.target.id]["description"] = text
+                properties[field.target.id]["description"] = text
 
 
 def _adapters(adapters: dict[str, type[BaseModel]], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .experiment import Experiment
     from .judges import Judge
     from .limits import Budget
+    from .prices import PriceList
     from .tiers import Library
 
 EXPERIMENT_FILE = "experiment.yaml"
@@ -298,6 +300,7 @@ class Loaded:
     agent: Agent
     judges: tuple[Judge, ...]
     fallbacks: dict[int, Judge]
+    prices: PriceList
 
     def evaluation(self, session: Session) -> Evaluation:
         """The experiment in a session."""
@@ -315,6 +318,7 @@ class Loaded:
             secret=session.secret,
             budgets=tuple(self._budgets(session)),
             owner=session.owner,
+            prices=self.prices,
         )
 
     def _budgets(self, session: Session) -> Iterator[Budget]:
@@ -330,11 +334,19 @@ class Loaded:
 
 
 class Inputs:
-    """The experiments and tier libraries of a session, each read once."""
+    """The experiments, tier libraries and prices of a session, each read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, price_files: Sequence[Path] = ()) -> None:
+        self._price_files = price_files
         self._experiments: dict[Path, Experiment] = {}
         self._libraries: dict[Path, Library] = {}
+
+    @cached_property
+    def prices(self) -> PriceList:
+        """The built-in prices and those of the ini name scylla_prices. Raises InputError."""
+        from .prices import read_prices
+
+        return read_prices(self._price_files)
 
     def read(self, path: Path) -> tuple[Experiment, Library]:
         """An experiment with its task, and its library.
@@ -355,6 +367,13 @@ class Inputs:
 INPUTS = pytest.StashKey[Inputs]()
 
 
+def inputs_of(config: pytest.Config) -> Inputs:
+    """What this process has read of the session's files."""
+    if INPUTS not in config.stash:
+        config.stash[INPUTS] = Inputs(config.getini("scylla_prices"))
+    return config.stash[INPUTS]
+
+
 def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
     """Read an experiment with its task and library, and make its agent and judges.
 
@@ -369,7 +388,7 @@ def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
     agents = _merged(hooks.pytest_scylla_agents())
     judges = _merged(hooks.pytest_scylla_judges())
     load_template(experiment)  # what is wrong with it is said at collection
-    return Loaded(
+    loaded = Loaded(
         experiment=experiment,
         library=library,
         agent=_make(path, "agent", settings.agent, agents),
@@ -382,7 +401,23 @@ def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
             for number, judge in enumerate(settings.judges)
             if judge.fallback
         },
+        prices=inputs.prices.with_models(settings.prices),
     )
+    _check_prices(loaded)
+    return loaded
+
+
+def _check_prices(loaded: Loaded) -> None:
+    """A paid model without a price is refused here, before anything is spent."""
+    from .prices import NEXT_STEP
+
+    judges = {f"judges.{number}": judge for number, judge in enumerate(loaded.judges)}
+    fallbacks = {f"judges.{n - 1}.fallback": judge for n, judge in loaded.fallbacks.items()}
+    adapters: dict[str, Agent | Judge] = {"agent": loaded.agent, **judges, **fallbacks}
+    for key, adapter in adapters.items():
+        if adapter.paid and adapter.model and not loaded.prices.known(adapter.model):
+            problem = f"there is no price for the model {adapter.model!r}"
+            raise InputError(loaded.experiment.path, f"{key}.model", problem, NEXT_STEP)
 
 
 def _merged(mappings: Sequence[Any]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def test_without_a_key_the_runs_of_claude_code_are_skipped(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     toy = Experiment(pytester, runs=2)
-    toy.configure(agent={"adapter": "claude-code", "model": "some-model"})
+    toy.configure(agent={"adapter": "claude-code", "model": "claude-haiku-4-5"})
     keys = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
     result = toy.run(*mode, "-rs", env=dict.fromkeys(keys, ""))
     result.assert_outcomes(skipped=2)
