@@ -120,10 +120,10 @@ def _default(spec: dict[str, Any], required: bool) -> str:
 
 
 def _referred(spec: dict[str, Any]) -> str:
-    """The name of the definition that a property, its items or its values refer to."""
+    """The name of the definition that a property, its items, values or forms refer to."""
     inner = spec.get("items") or spec.get("additionalProperties") or {}
-    reference = spec.get("$ref") or (inner.get("$ref", "") if isinstance(inner, dict) else "")
-    return str(reference).rpartition("/")[2]
+    forms = [spec, *([inner] if isinstance(inner, dict) else []), *spec.get("anyOf", [])]
+    return next((str(s["$ref"]).rpartition("/")[2] for s in forms if "$ref" in s), "")
 
 
 def kind(spec: dict[str, Any]) -> str:

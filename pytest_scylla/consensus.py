@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 
 from .errors import RunError
+from .experiment import PanelRules, Rule
 from .results import Judgment
 from .rubric import Rubric
-from .scoring import exact_mean
+from .scoring import distance, exact_mean
 from .yamlfile import Strict
 
 
@@ -15,14 +17,38 @@ class Consensus(Strict):
     """What the valid judgments say together."""
 
     score: float
-    """Mean of the valid slots' scores, 0 to 1."""
+    """The slots' scores by the panel's rule, 0 to 1."""
     passed: bool
-    """score >= the rubric's pass threshold."""
+    """score >= the rubric's pass threshold, under every rule."""
     grade: str
+    """That of the score."""
     reasoning: str
-    """That of the slot nearest the mean."""
+    """That of the slot nearest the score."""
     split: bool
-    """The slots' own votes disagree."""
+    """Some slots pass the run and some do not."""
+
+
+def median(scores: Sequence[float]) -> float:
+    """The one in the middle; of an even number the mean of the two in the middle."""
+    middle = [statistics.median_low(scores), statistics.median_high(scores)]
+    return exact_mean(middle)
+
+
+RULES: Mapping[Rule, Callable[[Sequence[float]], float]] = {
+    "mean": exact_mean,
+    "median": median,
+    "majority": statistics.median_low,
+    "min": min,
+}
+"""`majority`: the highest score that a strict majority reaches, so that a run passes where more
+than half of the slots pass it; a tie is no majority and fails."""
+
+
+def slot_score(judgment: Judgment, rules: PanelRules) -> float | None:
+    """What a slot's score is by the rules: computed, or the judge's own total."""
+    if rules.scores == "own" and judgment.own_score is not None:
+        return judgment.own_score
+    return judgment.score
 
 
 def counted(judgments: Sequence[Judgment], fallbacks: bool = False) -> list[Judgment]:
@@ -31,35 +57,53 @@ def counted(judgments: Sequence[Judgment], fallbacks: bool = False) -> list[Judg
     return [j for j in valid if j.score is not None and (fallbacks or not j.fallback)]
 
 
-def agree(
-    rubric: Rubric, judgments: Sequence[Judgment], quorum: int, fallbacks: bool = False
-) -> Consensus:
-    """The verdict of a panel; a fallback's judgment counts with `fallbacks` alone.
+def agree(rubric: Rubric, judgments: Sequence[Judgment], rules: PanelRules) -> Consensus:
+    """The verdict of a panel.
 
-    Raises RunError (kind `no_quorum`) with the slots' reasons where fewer than `quorum`
-    judgments are valid: an error, never a score.
+    Raises RunError (kind `no_quorum`) with the slots' reasons where fewer judgments are valid
+    than the quorum: an error, never a score.
     """
-    valid = counted(judgments, fallbacks)
-    if len(valid) < quorum:
-        reasons = "; ".join(
-            f"judge {number}: {judgment.error or 'no valid judgment'}"
-            for number, judgment in enumerate(judgments, 1)
-            if judgment not in valid
-        )
-        raise RunError(
-            "no_quorum",
-            f"{len(valid)} of {len(judgments)} judgments are valid and {quorum} are needed: "
-            f"no verdict ({reasons})\n  next: run again; only the missing slots are judged"
-            + " (one with a fallback's judgment: with --scylla-judge-status failed)"
-            * any(j.fallback for j in judgments),
-        )
-    scores = [float(j.score) for j in valid if j.score is not None]
-    mean = exact_mean(scores)
-    nearest = min(valid, key=lambda j: abs(float(j.score or 0) - mean))
+    valid = counted(judgments, rules.count_fallback)
+    _require_quorum(judgments, valid, rules)
+    scores = [float(slot_score(j, rules) or 0) for j in valid]
+    score = float(RULES[rules.consensus](scores))
+    nearest = min(range(len(valid)), key=lambda n: abs(scores[n] - score))
     return Consensus(
-        score=mean,
-        passed=mean >= rubric.pass_threshold,
-        grade=rubric.grade(mean),
-        reasoning=nearest.reasoning,
-        split=len({j.passed for j in valid}) > 1,
+        score=score,
+        passed=score >= rubric.pass_threshold,
+        grade=rubric.grade(score),
+        reasoning=valid[nearest].reasoning,
+        split=len({s >= rubric.pass_threshold for s in scores}) > 1,
     )
+
+
+def _require_quorum(
+    judgments: Sequence[Judgment], valid: Sequence[Judgment], rules: PanelRules
+) -> None:
+    asked = sum(judgment.asked for judgment in judgments)
+    needed = rules.needed(asked)
+    if len(valid) >= max(needed, 1):
+        return
+    reasons = "; ".join(
+        f"judge {number}: {judgment.error or 'no valid judgment'}"
+        for number, judgment in enumerate(judgments, 1)
+        if judgment not in valid and judgment.asked
+    )
+    raise RunError(
+        "no_quorum",
+        f"{len(valid)} of {asked} judgments are valid and {needed} are needed: "
+        f"no verdict ({reasons})\n  next: run again; only the missing slots are judged"
+        + " (one with a fallback's judgment: with --scylla-judge-status failed)"
+        * any(j.fallback for j in judgments),
+    )
+
+
+def settled(rubric: Rubric, judgments: Sequence[Judgment], rules: PanelRules) -> bool:
+    """Whether a sequential panel needs no further slot: two judgments are valid, and all that are
+    agree on the pass and lie no further apart than the margin."""
+    if rules.margin is None:
+        return False
+    scores = [float(slot_score(j, rules) or 0) for j in counted(judgments, rules.count_fallback)]
+    if len(scores) < 2 or len({s >= rubric.pass_threshold for s in scores}) > 1:
+        return False
+    return distance(max(scores), min(scores)) <= rules.margin

@@ -155,11 +155,7 @@ class Evaluation:
     @property
     def verdict_inputs(self) -> Inputs:
         """What decides a verdict, beside the judgments."""
-        inputs = {"quorum": str(self.experiment.quorum)}
-        if self.fallbacks:
-            counted = self.experiment.settings.count_fallback
-            inputs["fallback"] = "counted" if counted else "left out"
-        return inputs
+        return self.experiment.panel.inputs
 
     def subtests(self, tier: str) -> Sequence[Subtest]:
         """The subtests of a tier."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +91,60 @@ class Price(Rates):
     """Other rates for long prompts."""
 
 
+class Sequential(Strict):
+    """Two judges are asked first, and the others only where these two do not agree."""
+
+    margin: float = Field(default=0.2, ge=0, le=1)
+    """Two scores that lie further apart than this do not agree."""
+
+
+Rule = Literal["mean", "median", "majority", "min"]
+"""How the slots' scores become one."""
+
+Totals = Literal["computed", "own"]
+"""Whose sum is a slot's score: the program's or the judge's."""
+
+
+class PanelRules(Strict):
+    """How the judge slots come to one verdict: the keys of experiment.yaml that decide it."""
+
+    slots: int
+    """Judges of the experiment."""
+    consensus: Rule = "mean"
+    scores: Totals = "computed"
+    quorum: int | None = None
+    sequential: bool | Sequential = False
+    count_fallback: bool = False
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], slots: int) -> PanelRules:
+        """From the settings of an experiment, as config/experiment.json keeps them."""
+        known = {name: settings[name] for name in cls.model_fields if name in settings}
+        return cls.model_validate({**known, "slots": slots})
+
+    @property
+    def margin(self) -> float | None:
+        """The margin of a sequential panel; None where all slots are asked at once."""
+        if isinstance(self.sequential, Sequential):
+            return self.sequential.margin
+        return Sequential().margin if self.sequential else None
+
+    def needed(self, asked: int) -> int:
+        """How many of `asked` slots must have valid judgments for a verdict."""
+        return self.quorum or asked // 2 + 1
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What the verdict is made from, beside the judgments."""
+        return {
+            "consensus": self.consensus,
+            "scores": self.scores,
+            "quorum": str(self.needed(self.slots)),
+            "sequential": "no" if self.margin is None else f"margin {self.margin:g}",
+            "fallback": "counted" if self.count_fallback else "left out",
+        }
+
+
 class ExperimentFile(Strict):
     """The keys of experiment.yaml."""
 
@@ -115,7 +170,14 @@ class ExperimentFile(Strict):
     """The template of the judges' prompt, relative to this file; default: judge_prompt.md beside
     this file, else the built-in one."""
     quorum: int | None = Field(default=None, ge=1)
-    """Valid judgments that a verdict needs; default: a strict majority of the slots."""
+    """Valid judgments that a verdict needs; default: a strict majority of the slots asked."""
+    consensus: Rule = "mean"
+    """How the slots' scores become the verdict's: their mean, their median, the highest that a
+    strict majority of them reaches, or the lowest."""
+    scores: Totals = "computed"
+    """A slot's score: computed from its items, or the judge's own total where it gives one."""
+    sequential: bool | Sequential = False
+    """Ask two judges first, and the others only where these do not agree: `true`, or a mapping."""
     budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """What one session may spend on this experiment, in USD; the rest stays for the next one."""
     prices: dict[str, Price] = Field(default_factory=dict)
@@ -212,9 +274,10 @@ class Experiment(Shared):
         return self.path.parent
 
     @property
-    def quorum(self) -> int:
-        """How many valid judgments a verdict needs."""
-        return self.settings.quorum or len(self.settings.judges) // 2 + 1
+    def panel(self) -> PanelRules:
+        """How the judges come to one verdict."""
+        settings = self.settings
+        return PanelRules.of(dict(settings), len(settings.judges))
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -223,13 +286,7 @@ def load_experiment(path: Path) -> Experiment:
     Raises InputError with file, key and next step.
     """
     settings = parse(path, ExperimentFile, read_mapping(path))
-    if settings.quorum and settings.quorum > len(settings.judges):
-        raise InputError(
-            path,
-            "quorum",
-            f"{settings.quorum} of {len(settings.judges)} judge slots can never agree",
-            "lower the quorum or add judges",
-        )
+    _check_panel(path, settings)
     task_directory = _directory(path, "task", settings.task, "test.yaml")
     library = _directory(path, "tiers", settings.tiers, "tiers.yaml")
     return Experiment(
@@ -246,6 +303,19 @@ def _judge_prompt(path: Path, settings: ExperimentFile) -> Path | None:
         return _named(path, "judge_prompt", settings.judge_prompt)
     beside = path.parent / "judge_prompt.md"
     return beside if beside.is_file() else None
+
+
+def _check_panel(path: Path, settings: ExperimentFile) -> None:
+    slots, quorum = len(settings.judges), settings.quorum or 1
+    if quorum > slots:
+        problem = f"{quorum} of {slots} judge slots can never agree"
+        raise InputError(path, "quorum", problem, "lower the quorum or add judges")
+    if settings.sequential and slots < 3:
+        problem = f"asks two judges first and has only {slots}"
+        raise InputError(path, "sequential", problem, "add judges or leave it out")
+    if settings.sequential and quorum > 2:
+        problem = f"{quorum} are needed, and a sequential panel ends with two that agree"
+        raise InputError(path, "quorum", problem, "lower the quorum or leave out `sequential`")
 
 
 def _directory(path: Path, key: str, value: str, file: str) -> Path:

@@ -257,24 +257,21 @@ class Panel:
     def verdict(self, judged: Mapping[int, Judgment]) -> dict[str, Any] | None:
         """judge/result.json, from the judgments of a run; None where there is no verdict, or the
         rubric is gone."""
+        from .experiment import PanelRules
         from .rubric import load_rubric
 
         settings = self.tree.config.get("settings") or {}
         slots = len(settings.get("judges") or self.tree.config.get("judge_models") or judged)
-        quorum = settings.get("quorum") or slots // 2 + 1
-        counted_too = bool(settings.get("count_fallback"))
         try:
+            rules = PanelRules.of(settings, slots)
             rubric = load_rubric(self.tree.path / "rubric.yaml")
-            consensus = agree(rubric, list(judged.values()), quorum, counted_too)
-        except ScyllaError:
+            consensus = agree(rubric, list(judged.values()), rules)
+        except (ScyllaError, ValueError):
             return None
         said = consensus.model_dump(include={"score", "passed", "grade", "reasoning"})
         if self.tree.foreign:
             return said
-        inputs = {"quorum": str(quorum)}
-        if any(judge.get("fallback") for judge in settings.get("judges") or ()):
-            inputs["fallback"] = "counted" if counted_too else "left out"
-        return {**said, "pass_threshold": rubric.pass_threshold, "inputs": inputs}
+        return {**said, "pass_threshold": rubric.pass_threshold, "inputs": rules.inputs}
 
 
 def _seconds(path: Path, name: str) -> float | None:

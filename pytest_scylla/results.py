@@ -205,6 +205,7 @@ class Judgment(SealedRecord):
     score: float | None
     """0 to 1, computed from the items; None where the judgment is not valid."""
     passed: bool | None
+    """score >= the rubric's pass threshold."""
     grade: str | None
     reasoning: str
     is_valid: bool = True
@@ -212,12 +213,16 @@ class Judgment(SealedRecord):
     model: str = ""
     error: str | None = None
     """Why the judgment is not valid."""
+    asked: bool = True
+    """False: the slots before it agreed, and a sequential panel asks no more of them."""
     fallback: bool = False
     """The slot's own judge gave no valid judgment; this is its fallback's, and not valid either."""
     fallback_reason: str | None = None
     """Why the slot's own judge gave none."""
     own_score: float | None = None
     """The judge's own total, 0 to 1, where it gave one; kept as data."""
+    own_passed: bool | None = None
+    """The judge's own vote, where it gave one; kept as data."""
     token_stats: TokenStats = TokenStats()
     cost_usd: float | None = 0.0
     duration_seconds: float = 0.0
@@ -235,6 +240,12 @@ class JudgeVote(Record):
     judge_number: int
     is_valid: bool = True
     fallback: bool = False
+    asked: bool = True
+    error: str | None = None
+    own_score: float | None = None
+    own_passed: bool | None = None
+    cost_usd: float | None = None
+    """USD; None where it is not known."""
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from .agents.claude_code import ClaudeCode
 from .agents.command import Command
-from .experiment import ExperimentFile, Price, PriceStep, StepConfig, WorkspaceConfig
+from .experiment import ExperimentFile, Price, PriceStep, Sequential, StepConfig, WorkspaceConfig
 from .judges.rubric_checks import RubricChecks
 from .yamlfile import Strict
 
@@ -27,7 +27,7 @@ def experiment_schema() -> dict[str, Any]:
     """
     schema = _schema(ExperimentFile)
     definitions = schema.setdefault("$defs", {})
-    for model in (StepConfig, WorkspaceConfig, Price, PriceStep):
+    for model in (Sequential, StepConfig, WorkspaceConfig, Price, PriceStep):
         _describe(model, definitions[model.__name__])
     definitions["Agent"] = _adapters(AGENTS, definitions)
     definitions["Judge"] = _adapters(JUDGES, definitions)

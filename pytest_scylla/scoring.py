@@ -6,38 +6,40 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from .results import CategoryScore, ItemScore
-from .rubric import Rubric
+from .rubric import Item, Rubric
 
 
 def score_categories(rubric: Rubric, items: Mapping[str, ItemScore]) -> dict[str, CategoryScore]:
     """The score of every category of `rubric` from the scores of its items.
 
-    Raises ValueError for an item that is missing, unknown, or outside 0 to its points.
+    Raises ValueError for an item that is missing, unknown, outside 0 to its points, or partly met
+    though it is binary.
     """
     unknown = items.keys() - {item.id for item in rubric.items()}
     if unknown:
         raise ValueError(f"items that the rubric does not have: {', '.join(sorted(unknown))}")
     scores = {}
     for name, category in rubric.categories.items():
-        graded = {i.id: _checked(i.id, i.points, items.get(i.id)) for i in category.items}
+        graded = {item.id: _checked(item, items.get(item.id)) for item in category.items}
         scores[name] = _category(graded)
     return scores
 
 
-def _checked(name: str, points: float, score: ItemScore | None) -> ItemScore:
+def _checked(item: Item, score: ItemScore | None) -> ItemScore:
     if score is None:
-        raise ValueError(f"item {name} was not graded")
-    if score.achieved == "N/A":
+        raise ValueError(f"item {item.id} was not graded")
+    got, points = score.achieved, item.points
+    if got == "N/A":
         return ItemScore(achieved="N/A", max="N/A", reason=score.reason)
-    if not 0 <= score.achieved <= points:
-        raise ValueError(f"item {name} got {score.achieved:g}, outside 0 to {points:g}")
-    return ItemScore(achieved=score.achieved, max=points, reason=score.reason)
+    if not 0 <= got <= points:
+        raise ValueError(f"item {item.id} got {got:g}, outside 0 to {points:g}")
+    if item.evaluation == "binary" and got not in (0, points):
+        raise ValueError(f"item {item.id} got {got:g}, and is worth 0 or {points:g}: it is binary")
+    return ItemScore(achieved=got, max=points, reason=score.reason)
 
 
 def _category(items: dict[str, ItemScore]) -> CategoryScore:
-    counted = [i for i in items.values() if i.achieved != "N/A"]
-    achieved = sum((_exact(i.achieved) for i in counted), Fraction())
-    most = sum((_exact(i.max) for i in counted), Fraction())
+    achieved, most = _sums(items)
     return CategoryScore(
         achieved=float(achieved),
         max=float(most),
@@ -45,6 +47,13 @@ def _category(items: dict[str, ItemScore]) -> CategoryScore:
         items=items,
         na_items=tuple(name for name, item in items.items() if item.achieved == "N/A"),
     )
+
+
+def _sums(items: Mapping[str, ItemScore]) -> tuple[Fraction, Fraction]:
+    """Achieved and possible points of what applies."""
+    counted = [i for i in items.values() if i.achieved != "N/A"]
+    achieved = sum((_exact(i.achieved) for i in counted), Fraction())
+    return achieved, sum((_exact(i.max) for i in counted), Fraction())
 
 
 def total_score(rubric: Rubric, categories: Mapping[str, CategoryScore]) -> float:
@@ -65,7 +74,8 @@ def total_score(rubric: Rubric, categories: Mapping[str, CategoryScore]) -> floa
 
 
 def _share(category: CategoryScore) -> Fraction:
-    return _exact(category.achieved) / _exact(category.max)
+    achieved, most = _sums(category.items)
+    return achieved / most
 
 
 def _exact(value: float | str) -> Fraction:
@@ -76,3 +86,8 @@ def _exact(value: float | str) -> Fraction:
 def exact_mean(values: Sequence[float]) -> float:
     """The mean, rounded once: the mean of equal values is that value."""
     return float(sum(map(_exact, values), Fraction()) / len(values))
+
+
+def distance(one: float, other: float) -> float:
+    """How far two scores lie apart, rounded once: 0.7 and 0.5 are 0.2 apart."""
+    return float(abs(_exact(one) - _exact(other)))

@@ -305,6 +305,8 @@ def test_an_edit_changes_the_inputs_of_what_depends_on_it_alone(
         ({"agent": {"adapter": "command", "command": ["false"]}}, "task"),
         ({"pipeline": [{"name": "test", "run": "true"}]}, "judges"),
         ({"quorum": 1}, "verdict"),
+        ({"consensus": "min"}, "verdict"),
+        ({"scores": "own"}, "verdict"),
         ({"description": "other words"}, None),
         ({"runs": 9}, None),
     ],

@@ -140,13 +140,43 @@ def test_the_default_quorum_is_a_strict_majority_of_the_slots(slots: int) -> Non
     settings = ExperimentFile.model_validate(
         {**EXPERIMENT, "judges": [{"adapter": "rubric-checks"}] * slots}
     )
-    quorum = Experiment.model_construct(settings=settings).quorum
+    quorum = Experiment.model_construct(settings=settings).panel.needed(slots)
     assert 2 * quorum > slots >= 2 * (quorum - 1)
 
 
 def test_a_quorum_that_is_given_is_kept(tmp_path: Path) -> None:
     judges = [{"adapter": "rubric-checks"}] * 3
-    assert load_experiment(write_experiment(tmp_path, judges=judges, quorum=3)).quorum == 3
+    experiment = load_experiment(write_experiment(tmp_path, judges=judges, quorum=3))
+    assert experiment.panel.needed(3) == 3
+
+
+@pytest.mark.parametrize(
+    ("slots", "settings", "key"),
+    [
+        (2, {"sequential": True}, "sequential"),
+        (3, {"sequential": True, "quorum": 3}, "quorum"),
+        (3, {"sequential": {"margin": 1.5}}, "sequential"),
+        (3, {"consensus": "best"}, "consensus"),
+        (3, {"scores": "mine"}, "scores"),
+    ],
+)
+def test_a_panel_that_cannot_be_is_refused_by_the_key(
+    tmp_path: Path, slots: int, settings: dict[str, Any], key: str
+) -> None:
+    judges = [{"adapter": "rubric-checks"}] * slots
+    found = refused(write_experiment(tmp_path, judges=judges, **settings))
+    assert found.key.split(".")[0] == key
+
+
+def test_a_sequential_panel_has_a_margin_of_a_fifth_unless_it_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    judges = [{"adapter": "rubric-checks"}] * 3
+    found = [
+        load_experiment(write_experiment(tmp_path, judges=judges, sequential=value)).panel.margin
+        for value in (False, True, {"margin": 0.5})
+    ]
+    assert found == [None, 0.2, 0.5]
 
 
 # -- the task --------------------------------------------------------------------------------------

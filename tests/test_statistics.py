@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from pytest_scylla.statistics import (
     Z95,
+    Scale,
     cost_of_pass,
     deviation,
+    krippendorff_alpha,
     mean,
     median,
     total,
@@ -21,6 +24,8 @@ from pytest_scylla.statistics import (
 from tests.support.examples import law
 
 judged = st.integers(1, 2000)
+SCALES: tuple[Scale, ...] = get_args(Scale)
+
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 counts = judged.flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -114,3 +119,56 @@ def test_where_nothing_passed_or_no_cost_is_known_a_pass_has_no_price() -> None:
     assert cost_of_pass(1.0, 0) is None
     assert cost_of_pass(None, 3) is None
     assert cost_of_pass(0.0, 3) == 0
+
+
+N: float | None = None
+KRIPPENDORFF: list[list[float | None]] = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, N, N, N],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, N, 3],
+    [N, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, N],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, N],
+]
+"""Four observers, twelve units: the example of Krippendorff (2011), section C."""
+
+
+def test_alpha_is_that_of_krippendorffs_own_example() -> None:
+    units = [[v for v in unit if v is not None] for unit in zip(*KRIPPENDORFF, strict=True)]
+    nominal, interval = (krippendorff_alpha(units, scale) for scale in SCALES)
+    assert nominal == pytest.approx(0.743, abs=5e-4)
+    assert interval == pytest.approx(0.849, abs=5e-4)
+
+
+def test_alpha_by_hand() -> None:
+    # Nominal: the pairs 0 0 and 0 1; the lone 1 says nothing. Observed 2 (0 1, both ways);
+    # expected, over all ordered pairs of 0 0 0 1: 6, and 6 / 3 = 2: alpha 1 - 2 / 2.
+    assert krippendorff_alpha([[0, 0], [0, 1], [1]], "nominal") == pytest.approx(0)
+    # Interval: the pairs 0 1 and 0 3. Observed 2 * 1 + 2 * 9 = 20; expected, over all ordered
+    # pairs of 0 1 0 3: 2 * (1 + 0 + 9 + 1 + 4 + 9) = 48, and 48 / 3 = 16: alpha 1 - 20 / 16.
+    assert krippendorff_alpha([[0, 1], [0, 3]], "interval") == pytest.approx(-0.25)
+
+
+def test_where_nothing_can_be_compared_there_is_no_agreement() -> None:
+    for scale in SCALES:
+        assert krippendorff_alpha([], scale) is None
+        assert krippendorff_alpha([[1], [2]], scale) is None
+        assert krippendorff_alpha([[0.7, 0.7], [0.7, 0.7]], scale) is None
+
+
+units = st.lists(st.lists(st.integers(0, 5).map(float), min_size=2, max_size=4), min_size=2)
+
+
+@law
+@given(units, st.data())
+def test_alpha_is_1_at_most_and_the_order_of_judges_and_runs_does_not_matter(
+    values: list[list[float]], data: st.DataObject
+) -> None:
+    turned = data.draw(st.permutations([data.draw(st.permutations(unit)) for unit in values]))
+    for scale in SCALES:
+        alpha = krippendorff_alpha(values, scale)
+        assert krippendorff_alpha(turned, scale) == pytest.approx(alpha)
+        if alpha is not None:
+            assert alpha <= 1
+            agreed = all(len(set(unit)) == 1 for unit in values)
+            assert (alpha == 1) == agreed
+            moved = [[3 * value + 1 for value in unit] for unit in values]
+            assert krippendorff_alpha(moved, scale) == pytest.approx(alpha)

@@ -75,7 +75,7 @@ class Grading:
     cost_usd: float | None = 0.0
     """USD; None where it is not known."""
     passed: bool | None = None
-    """The judge's own vote; None: score against threshold."""
+    """The judge's own vote, where it gave one; kept as data: the threshold decides."""
     own_score: float | None = None
     """The judge's own total, 0 to 1; kept as data."""
 

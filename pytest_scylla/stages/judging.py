@@ -188,15 +188,15 @@ def _scored(run: Run, grading: Grading, seconds: float, inputs: Inputs) -> Judgm
     rubric = run.evaluation.experiment.task.rubric
     categories = score_categories(rubric, grading.items)
     score = total_score(rubric, categories)
-    passed = score >= rubric.pass_threshold if grading.passed is None else grading.passed
     return Judgment(
         score=score,
-        passed=passed,
+        passed=score >= rubric.pass_threshold,
         grade=rubric.grade(score),
         reasoning=grading.reasoning,
         criteria_scores=categories,
         model=grading.model,
         own_score=grading.own_score,
+        own_passed=grading.passed,
         token_stats=grading.tokens,
         cost_usd=grading.cost_usd,
         duration_seconds=seconds,

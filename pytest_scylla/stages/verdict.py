@@ -21,8 +21,7 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
     if run.replayed is not None:
         return run.replayed
     rubric = run.evaluation.experiment.task.rubric
-    experiment = run.evaluation.experiment
-    consensus = agree(rubric, judged, experiment.quorum, experiment.settings.count_fallback)
+    consensus = agree(rubric, judged, run.evaluation.experiment.panel)
     seconds = sum(judgment.duration_seconds for judgment in judged)
     write_json(run.dir.judge / "timing.json", timing("judge", seconds))
     said = {
