@@ -157,7 +157,7 @@ def test_adapters_do_not_know_each_other(kind: str) -> None:
 
 # -- nothing heavy at the start --------------------------------------------------------------------
 
-HEAVY = ("anthropic", "git", "pydantic", "yaml")
+HEAVY = ("anthropic", "git", "numpy", "pydantic", "scipy", "yaml")
 LOADED = f"import json, sys; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
 
 

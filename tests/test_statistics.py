@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from typing import get_args
@@ -10,14 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_scylla.results import CategoryScore
 from pytest_scylla.statistics import (
     Z95,
     Scale,
+    Unknown,
+    consistency,
     cost_of_pass,
     deviation,
+    implementation_rate,
     krippendorff_alpha,
     mean,
     median,
+    pass_at_k,
+    pass_hat_k,
     total,
     wilson,
 )
@@ -90,6 +97,21 @@ def test_without_runs_there_is_no_figure() -> None:
     assert mean([]) is None
     assert median([]) is None
     assert deviation([]) is None
+    assert consistency([]) is None
+    assert implementation_rate({}) is None
+
+
+def test_one_run_has_a_mean_and_no_spread() -> None:
+    assert (mean([0.7]), median([0.7])) == (0.7, 0.7)
+    assert deviation([0.7]) is None
+    assert consistency([0.7]) is None
+
+
+def test_equal_runs_are_wholly_consistent_and_runs_of_zero_say_nothing() -> None:
+    assert consistency([0.5, 0.5, 0.5]) == 1
+    assert consistency([0.0, 1.0]) == 0
+    assert consistency([0.8, 1.0]) == pytest.approx(1 - 0.141421356 / 0.9)
+    assert consistency([0.0, 0.0]) is None
 
 
 @law
@@ -97,8 +119,8 @@ def test_without_runs_there_is_no_figure() -> None:
 def test_figures_are_those_of_the_standard_library(values: list[float]) -> None:
     assert mean(values) == pytest.approx(statistics.mean(values))
     assert median(values) == statistics.median(values)
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    assert deviation(values) == pytest.approx(spread)
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    assert deviation(values) == (None if spread is None else pytest.approx(spread))
 
 
 def test_a_sum_of_which_a_part_is_unknown_is_unknown() -> None:
@@ -172,3 +194,39 @@ def test_alpha_is_1_at_most_and_the_order_of_judges_and_runs_does_not_matter(
             assert (alpha == 1) == agreed
             moved = [[3 * value + 1 for value in unit] for unit in values]
             assert krippendorff_alpha(moved, scale) == pytest.approx(alpha)
+
+
+# -- several runs at once ----------------------------------------------------------------------
+
+few = st.integers(1, 7).flatmap(
+    lambda n: st.tuples(st.integers(0, n), st.just(n), st.integers(1, n))
+)
+
+
+@law
+@given(few)
+def test_pass_at_k_and_pass_hat_k_are_shares_of_all_draws_of_k_runs(
+    case: tuple[int, int, int],
+) -> None:
+    passed, judged, k = case
+    draws = list(itertools.combinations([True] * passed + [False] * (judged - passed), k))
+    assert pass_at_k(passed, judged, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+    assert pass_hat_k(passed, judged, k) == pytest.approx(sum(map(all, draws)) / len(draws))
+
+
+def test_more_runs_are_asked_for_than_there_are() -> None:
+    for figure in (pass_at_k(1, 2, 3), pass_hat_k(1, 2, 3)):
+        assert figure == Unknown("3 judged runs are needed, there are 2")
+    assert isinstance(pass_at_k(0, 0, 1), Unknown)
+
+
+def category(achieved: float, most: float) -> CategoryScore:
+    return CategoryScore(achieved=achieved, max=most, score=1.0, items={})
+
+
+def test_the_implementation_rate_has_no_weights_and_nothing_that_is_not_applicable() -> None:
+    """A published judgment: 12.9 of 13 points, N/A items left out."""
+    points = [(3.5, 3.5), (3.0, 3.0), (3.5, 3.5), (1.0, 1.0), (1.9, 2.0)]
+    found = {str(number): category(*pair) for number, pair in enumerate(points)}
+    assert implementation_rate(found) == pytest.approx(0.9923076923)
+    assert implementation_rate({"empty": category(0, 0)}) is None

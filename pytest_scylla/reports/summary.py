@@ -8,9 +8,21 @@ from functools import cached_property
 from pathlib import Path
 
 from ..evaluation import Cell, best_cell, counted_result
-from ..results import AgentResult, RunFailure, RunResult, TokenStats
-from ..statistics import cost_of_pass, deviation, mean, median, total, wilson
-from ..store import RunDir, read_model
+from ..results import AgentResult, JudgeVote, Judgment, RunFailure, RunResult, TokenStats
+from ..statistics import (
+    Unknown,
+    consistency,
+    cost_of_pass,
+    deviation,
+    implementation_rate,
+    mean,
+    median,
+    pass_at_k,
+    pass_hat_k,
+    total,
+    wilson,
+)
+from ..store import RunDir, digest, read_model
 from ..tree import ResultsTree
 
 
@@ -31,6 +43,34 @@ class RunSummary:
     def name(self) -> str:
         """`run_NN`."""
         return f"run_{self.number:02d}"
+
+    @cached_property
+    def votes(self) -> tuple[JudgeVote, ...]:
+        """The judge slots; items that ProjectScylla keeps in the slots alone are read there."""
+        votes = self.result.judges if self.result else ()
+        if self.attempts > 1 or any(vote.criteria_scores for vote in votes):
+            return votes
+        return tuple(self._with_items(vote) for vote in votes)
+
+    def _with_items(self, vote: JudgeVote) -> JudgeVote:
+        slot = RunDir(self.path).judge_slot(vote.judge_number)
+        judgment = read_model(slot / "judgment.json", Judgment)
+        items = judgment.criteria_scores if judgment else {}
+        return vote.model_copy(update={"criteria_scores": items}) if items else vote
+
+    @cached_property
+    def implementation_rate(self) -> float | None:
+        """Points achieved of those that could be: the median of the valid slots."""
+        rates = [implementation_rate(vote.criteria_scores) for vote in self.votes if vote.is_valid]
+        return median([rate for rate in rates if rate is not None])
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that reports say of this run."""
+        result = self.result.model_dump_json() if self.result else None
+        failure = self.failure.model_dump_json() if self.failure else None
+        votes = "" if self.result is None or self.votes == self.result.judges else str(self.votes)
+        return digest([self.number, result, failure, self.attempts, self.cost_usd, votes])
 
 
 @dataclass(frozen=True)
@@ -97,10 +137,23 @@ class Figures:
     @property
     def consistency(self) -> float | None:
         """1 - standard deviation / mean of the scores, not below 0."""
-        average = self.mean_score
-        if average is None or self.deviation is None:
-            return None
-        return max(0.0, 1 - self.deviation / average) if average else 0.0
+        return consistency(self.scores)
+
+    @cached_property
+    def implementation_rates(self) -> list[float]:
+        """Implementation rates of the judged runs that have one."""
+        rates = [run.implementation_rate for run in self.runs if run.result is not None]
+        return [rate for rate in rates if rate is not None]
+
+    def pass_at_k(self, k: int) -> float | None:
+        """Of the runs of one subtest: chance that one of `k` passes; None with fewer runs."""
+        found = pass_at_k(self.passed, self.judged, k)
+        return None if isinstance(found, Unknown) else found
+
+    def pass_hat_k(self, k: int) -> float | None:
+        """Of the runs of one subtest: chance that all of `k` pass; None with fewer runs."""
+        found = pass_hat_k(self.passed, self.judged, k)
+        return None if isinstance(found, Unknown) else found
 
     @cached_property
     def cost(self) -> float | None:
@@ -123,6 +176,16 @@ class Figures:
     def duration(self) -> float:
         """Seconds of agents and judges, added up."""
         return sum(result.duration_seconds for result in self.results)
+
+    @property
+    def durations(self) -> list[float]:
+        """Seconds of agent and judges, of each judged run."""
+        return [result.duration_seconds for result in self.results]
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that reports say of these runs."""
+        return digest([run.digest for run in self.runs])
 
     @property
     def grades(self) -> dict[str, int]:
@@ -167,6 +230,8 @@ class ExperimentSummary:
     id: str
     path: Path
     tiers: tuple[TierSummary, ...]
+    agent: str = ""
+    """The agent's model, or its adapter where it has none."""
 
     @cached_property
     def figures(self) -> Figures:
@@ -203,6 +268,7 @@ def summarise(results: Path) -> ExperimentSummary:
         id=tree.experiment_id,
         path=results,
         tiers=tuple(_tier(tree, tier) for tier in tiers),
+        agent=str(next(iter(tree.config.get("models") or ()), "")),
     )
 
 
