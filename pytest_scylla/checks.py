@@ -1,21 +1,34 @@
-"""Run one shell command of the experiment's author in a copy of an agent's workspace."""
+"""Run one shell command of the experiment's author on what an agent left, out of its reach."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import stat
+import secrets
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .processes import Invocation, clean_environment, run
+from .recorded import origin
 from .scratch import scratch
+from .store import read_json, remove_tree
 
 LONGEST_OUTPUT = 20_000
 """Characters of a check's output that are kept (its end)."""
+
+
+INDOORS = Path(__file__).parent / "indoors"
+"""What runs within the processes of a check."""
+
+SESSIONS, LENGTH = 64, 32
+"""How many sessions of pytest a check may have; characters of the number that each one takes."""
+
+CUT_OFF = 70
+"""Exit status of a check in which a pytest was ended from within."""
+
+CUT_OFF_MESSAGE = "\npytest was ended from within, before it had seen all tests\n"
 
 
 @dataclass(frozen=True)
@@ -28,16 +41,25 @@ class Check:
     duration: float
     """Seconds."""
     timed_out: bool
+    tests: Mapping[str, str] = field(default_factory=dict)
+    """Node id -> `passed`, `failed` or `skipped`, of every pytest that the command ran."""
 
 
 def run_check(command: str, cwd: Path, timeout: float, env: Mapping[str, str]) -> Check:
-    """Run `command` with /bin/sh in `cwd` for at most `timeout` seconds."""
-    with scratch("check") as folder:
+    """Run `command` with /bin/sh in `cwd` for at most `timeout` seconds.
+
+    `cwd` holds what an agent left: nothing in it takes the place of a program, of a module of the
+    environment, or of a test run's configuration. A pytest that was ended from within is no
+    success, whatever its exit status.
+    """
+    with scratch("check") as folder, _Pytest(folder / "pytest", cwd, env) as pytest:
         own = {
             "HOME": str(folder),
             "TMPDIR": str(folder),
-            "PATH": _path(),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": search_path(),
+            "GIT_CEILING_DIRECTORIES": str(cwd.parent),
+            **_python(cwd),
+            **pytest.variables(command),
             **env,
         }
         invocation = Invocation(
@@ -48,38 +70,82 @@ def run_check(command: str, cwd: Path, timeout: float, env: Mapping[str, str]) -
             watched=False,
         )
         finished = run(invocation, folder / "stdout", folder / "stderr")
-    return Check(
-        exit_code=finished.exit_code,
-        output=(finished.stdout[-LONGEST_OUTPUT:] + finished.stderr[-LONGEST_OUTPUT:]),
-        duration=finished.duration,
-        timed_out=finished.timed_out,
-    )
+        cut_off, tests = pytest.outcome()
+    output = finished.stdout[-LONGEST_OUTPUT:] + finished.stderr[-LONGEST_OUTPUT:]
+    if cut_off and finished.exit_code == 0:
+        return Check(CUT_OFF, output + CUT_OFF_MESSAGE, finished.duration, finished.timed_out)
+    return Check(finished.exit_code, output, finished.duration, finished.timed_out, tests)
 
 
-def _path() -> str:
-    """PATH with the interpreter that runs pytest first, so that `python` is that one."""
-    return os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+def search_path() -> str:
+    """PATH for commands: the interpreter that runs pytest first, then the session's.
 
-
-@contextlib.contextmanager
-def copied(workspace: Path) -> Iterator[Path]:
-    """A copy of a workspace, without its git link, that goes away again.
-
-    What runs in it cannot touch the workspace.
+    Without relative entries, which would be within what an agent left.
     """
-    with scratch("copy") as folder:
-        copy = folder / "workspace"
-        shutil.copytree(
-            workspace, copy, symlinks=True, ignore=lambda w, names: _left_out(w, names, workspace)
+    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    own = os.path.dirname(sys.executable)
+    return os.pathsep.join([own, *(entry for entry in entries if os.path.isabs(entry))])
+
+
+def _python(cwd: Path) -> dict[str, str]:
+    return {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONPATH": str(INDOORS),
+        "SCYLLA_WORKSPACE": str(cwd),
+        "SCYLLA_TASK_MODULES": os.pathsep.join(origin(cwd).modules),
+    }
+
+
+class _Pytest:
+    """What every pytest below a check is told, and what it records (see indoors/)."""
+
+    def __init__(self, folder: Path, cwd: Path, env: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._cwd = cwd
+        self._task = env.get("SCYLLA_TASK")
+        self._numbers = [secrets.token_hex(LENGTH // 2) for _ in range(SESSIONS)]
+        self._origin = origin(cwd)
+        # In the workspace where the task has one: pytest reads the paths in it from where it is.
+        place, suffix = (
+            (cwd, self._origin.pytest_suffix) if self._origin.pytest_suffix else (folder, ".ini")
         )
-        yield copy
+        self._config = place / f".scylla-pytest{suffix}"
 
+    def __enter__(self) -> _Pytest:
+        self._folder.mkdir()
+        (self._folder / "numbers").write_text("".join(f"{n}\n" for n in self._numbers))
+        remove_tree(self._config)
+        self._config.write_text(self._origin.pytest_config, encoding="utf-8")
+        return self
 
-def _left_out(where: str, names: list[str], workspace: Path) -> set[str]:
-    """The git link, and what is neither file, directory nor link (sockets, pipes)."""
-    found = {n for n in names if not _copyable(os.lstat(os.path.join(where, n)).st_mode)}
-    return found | {".git"} if Path(where) == workspace else found
+    def __exit__(self, *_: object) -> None:
+        remove_tree(self._config)
 
+    def variables(self, command: str) -> dict[str, str]:
+        """Options in the environment: they hold however pytest is started."""
+        hidden = self._task is not None and "SCYLLA_TASK" in command
+        options = [
+            *("-p", "scylla_outcomes", "-p", "no:cacheprovider", "-c", str(self._config)),
+            f"--rootdir={self._cwd}",
+            f"--confcutdir={self._task if hidden else self._cwd}",
+        ]
+        return {
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": shlex.join(options),
+            "SCYLLA_OUTCOMES": str(self._folder),
+        }
 
-def _copyable(mode: int) -> bool:
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+    def outcome(self) -> tuple[bool, dict[str, str]]:
+        """Whether a pytest did not come to its end; how the tests of all of them went."""
+        tests: dict[str, str] = {}
+        cut_off = False
+        for path in sorted(self._folder.glob("taken-*")):
+            slot = path.name.removeprefix("taken-")
+            record = read_json(self._folder / f"record-{slot}") or {}
+            number = self._numbers[int(slot)] if slot.isdigit() and int(slot) < SESSIONS else ""
+            if number and record.get("number") == number:
+                tests |= record["tests"]
+            else:
+                cut_off = True
+        return cut_off, tests

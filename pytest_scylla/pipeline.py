@@ -7,12 +7,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .checks import copied, run_check
+from .checks import run_check
 from .experiment import StepConfig
+from .recorded import Recorded, recorded
 from .results import PipelineResult, StepResult
-from .scratch import scratch
 from .store import digest, read_model, write_json
-from .workspace import Base, git
+from .workspace import Base
 
 NOT_FOUND = 127
 """The shell's exit status for a command that does not exist."""
@@ -23,12 +23,9 @@ def pipeline_inputs(steps: Sequence[StepConfig]) -> dict[str, str]:
     return {"steps": digest([step.model_dump() for step in steps])}
 
 
-def run_pipeline(steps: Sequence[StepConfig], workspace: Path) -> PipelineResult:
-    """Run all steps, one after the other, in one copy of `workspace`."""
-    if not steps:
-        return PipelineResult(steps=(), inputs=pipeline_inputs(steps))
-    with copied(workspace) as copy:
-        results = tuple(_run_step(step, copy) for step in steps)
+def run_pipeline(steps: Sequence[StepConfig], left: Recorded) -> PipelineResult:
+    """Run all steps, one after the other, on the same files."""
+    results = tuple(_run_step(step, left.files) for step in steps)
     return PipelineResult(steps=results, inputs=pipeline_inputs(steps))
 
 
@@ -59,16 +56,7 @@ def baseline(steps: Sequence[StepConfig], base: Base, results: Path) -> Pipeline
         kept = read_model(path, PipelineResult)
         if kept is not None and kept.inputs == inputs:
             return kept
-        with scratch("base") as folder:
-            files = folder / "files"
-            files.mkdir()
-            env = {
-                "GIT_DIR": str(base.repository),
-                "GIT_INDEX_FILE": f"{folder}/index",
-                "GIT_WORK_TREE": str(files),
-            }
-            git(["read-tree", base.commit], env)
-            git(["-C", str(files), "checkout-index", "-a", "-q", "-f"], env)
+        with recorded(base.repository, base.commit) as files:
             result = run_pipeline(steps, files).model_copy(update={"inputs": inputs})
         write_json(path, result)
         return result

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_scylla.checks import LONGEST_OUTPUT, Check, copied, run_check
+from pytest_scylla.checks import LONGEST_OUTPUT, Check, run_check
+from pytest_scylla.recorded import copied
 from tests.support.examples import read_tree, write_files
 
 
@@ -82,38 +83,38 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def test_a_copy_has_the_files_links_and_modes_of_the_workspace(workspace: Path) -> None:
-    with copied(workspace) as copy:
-        assert read_tree(copy) == read_tree(workspace)
-        assert (copy / "folder").is_symlink()
+    with copied(workspace) as left:
+        assert read_tree(left.files) == read_tree(workspace)
+        assert (left.files / "folder").is_symlink()
 
 
 def test_a_copy_is_not_joined_to_the_workspaces_repository(workspace: Path) -> None:
-    with copied(workspace) as copy:
-        assert not (copy / ".git").exists()
-        assert (copy / "nested" / ".git" / "HEAD").read_text() == "ref"
+    with copied(workspace) as left:
+        assert not (left.files / ".git").exists()
+        assert (left.files / "nested" / ".git" / "HEAD").read_text() == "ref"
 
 
 def test_what_happens_in_a_copy_does_not_reach_the_workspace(workspace: Path) -> None:
     before = read_tree(workspace)
-    with copied(workspace) as copy:
-        check(copy, "echo changed > a.py; echo changed > link; rm -r sub; touch new")
+    with copied(workspace) as left:
+        check(left.files, "echo changed > a.py; echo changed > link; rm -r sub; touch new")
     assert read_tree(workspace) == before
 
 
 def test_a_copy_goes_away_whatever_was_done_to_it(workspace: Path) -> None:
-    with copied(workspace) as copy:
-        check(copy, "mkdir -p deep/er; touch deep/er/file; chmod -R 500 deep")
-    assert not copy.parent.exists()
-    with pytest.raises(KeyError), copied(workspace) as copy:
+    with copied(workspace) as left:
+        check(left.files, "mkdir -p deep/er; touch deep/er/file; chmod -R 500 deep")
+    assert not left.files.parent.exists()
+    with pytest.raises(KeyError), copied(workspace) as left:
         raise KeyError
-    assert not copy.parent.exists()
+    assert not left.files.parent.exists()
 
 
 def test_sockets_and_pipes_of_an_agent_are_not_copied(workspace: Path) -> None:
     os.mkfifo(workspace / "sub" / "pipe")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(os.path.relpath(workspace / "socket"))
-        with copied(workspace) as copy:
-            assert not (copy / "sub" / "pipe").exists()
-            assert not (copy / "socket").exists()
-            assert (copy / "a.py").exists()
+        with copied(workspace) as left:
+            assert not (left.files / "sub" / "pipe").exists()
+            assert not (left.files / "socket").exists()
+            assert (left.files / "a.py").exists()

@@ -8,10 +8,11 @@ import pytest
 
 from pytest_scylla.experiment import Source, StepConfig
 from pytest_scylla.pipeline import baseline, pipeline_inputs, run_pipeline
+from pytest_scylla.recorded import Recorded
 from pytest_scylla.results import PipelineResult
 from pytest_scylla.store import read_model
 from pytest_scylla.workspace import Base, Sources
-from tests.support.examples import commit, make_repository, read_tree, write_files
+from tests.support.examples import commit, make_repository, write_files
 
 
 def steps(*commands: str, timeout: float = 600) -> tuple[StepConfig, ...]:
@@ -22,15 +23,15 @@ def steps(*commands: str, timeout: float = 600) -> tuple[StepConfig, ...]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    return write_files(tmp_path / "workspace", {"a.py": "1\n"})
+def workspace(tmp_path: Path) -> Recorded:
+    return Recorded(write_files(tmp_path / "workspace", {"a.py": "1\n"}), {})
 
 
 def statuses(result: PipelineResult) -> list[str]:
     return [step.status for step in result.steps]
 
 
-def test_every_step_says_how_it_went(workspace: Path) -> None:
+def test_every_step_says_how_it_went(workspace: Recorded) -> None:
     result = run_pipeline(steps("cat a.py", "echo no; exit 2", "no-such-tool"), workspace)
     assert statuses(result) == ["passed", "failed", "not_applicable"]
     assert [step.exit_code for step in result.steps] == [0, 2, 127]
@@ -38,22 +39,16 @@ def test_every_step_says_how_it_went(workspace: Path) -> None:
     assert [step.name for step in result.steps] == ["step-1", "step-2", "step-3"]
 
 
-def test_a_step_that_does_not_end_has_failed(workspace: Path) -> None:
+def test_a_step_that_does_not_end_has_failed(workspace: Recorded) -> None:
     assert statuses(run_pipeline(steps("sleep 600", timeout=0.2), workspace)) == ["failed"]
 
 
-def test_steps_share_one_copy_and_the_workspace_stays_as_it_was(workspace: Path) -> None:
-    before = read_tree(workspace)
+def test_steps_share_their_files(workspace: Recorded) -> None:
     result = run_pipeline(
         steps("echo 2 > a.py; touch built", "test -f built && cat a.py"), workspace
     )
     assert statuses(result) == ["passed", "passed"]
     assert result.steps[1].output == "2\n"
-    assert read_tree(workspace) == before
-
-
-def test_without_steps_nothing_is_run(tmp_path: Path) -> None:
-    assert run_pipeline((), tmp_path / "there is no such workspace").steps == ()
 
 
 def test_other_steps_are_other_inputs() -> None:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..evaluation import Run
+from ..recorded import Recorded, copied, recorded
 from ..store import digest, now
 
 
 def execution(run: Run) -> str:
     """Digest of what an agent left: its answer and its patch."""
     return digest([text_of(run.dir.agent_output), text_of(run.dir.patch)])
+
+
+@contextlib.contextmanager
+def left_by_agent(run: Run) -> Iterator[Recorded]:
+    """The files that an agent left, as they are recorded: for one judge or one pipeline."""
+    checkout = run.checkout()
+    if run.dir.patch.exists():
+        setup = checkout.setup
+        with recorded(setup.path, setup.commit, run.dir.patch) as left:
+            yield left
+    else:
+        with copied(checkout.path) as left:
+            yield left
 
 
 def text_of(path: Path) -> str:

@@ -6,7 +6,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..checks import copied
 from ..errors import ScyllaError
 from ..evaluation import Run
 from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded
@@ -16,7 +15,7 @@ from ..scoring import score_categories, total_score
 from ..store import digest, now, write_json, write_text
 from .budget import reserve, settle
 from .ending import heed_the_end
-from .evidence import execution, text_of, timing
+from .evidence import execution, left_by_agent, text_of, timing
 from .workspace import Workspace
 
 
@@ -107,7 +106,7 @@ def _judge(
     settings, base = evaluation.experiment.settings, run.checkout().setup.base
     judge, fallback = evaluation.judges[number - 1], evaluation.fallbacks.get(number)
     slot = run.dir.judge_slot(number)
-    with copied(workspace.path) as copy:
+    with left_by_agent(run) as left:
         evidence = Evidence(
             task=evaluation.experiment.task,
             answer=text_of(run.dir.agent_output),
@@ -115,7 +114,7 @@ def _judge(
             agent=agent,
             pipeline=pipeline,
             baseline=baseline(settings.pipeline, base, evaluation.results),
-            copy=copy,
+            copy=left.files,
             slot=slot,
             template=evaluation.template,
             experiment=evaluation.experiment.directory,

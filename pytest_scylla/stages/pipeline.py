@@ -6,7 +6,7 @@ from ..evaluation import Run
 from ..pipeline import pipeline_inputs, run_pipeline
 from ..results import AgentResult, Inputs, PipelineResult
 from ..store import read_model, write_json
-from .evidence import execution
+from .evidence import execution, left_by_agent
 from .workspace import Workspace
 
 
@@ -22,6 +22,7 @@ def pipeline_result(run: Run, workspace: Workspace, agent: AgentResult) -> Pipel
         return kept
     if not steps:
         return PipelineResult(steps=(), inputs=inputs)
-    result = run_pipeline(steps, workspace.path).model_copy(update={"inputs": inputs})
+    with left_by_agent(run) as left:
+        result = run_pipeline(steps, left).model_copy(update={"inputs": inputs})
     write_json(run.dir.pipeline, result)
     return result

@@ -1,0 +1,162 @@
+"""What an agent left, as it is recorded: the commit it started from, and its patch.
+
+Commands and judges look at this, never at the workspace. What a process that outlived its agent
+does there changes nothing, and a judgment today is one of the same files as tomorrow's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from .scratch import scratch
+from .store import read_model, remove_tree, write_json
+from .workspace import git
+
+STEERING = ("conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py")
+"""Files that steer pytest and Python. They are the task's: as it has them, or not there."""
+
+TESTS = ("**/test_*.py", "**/*_test.py", "test/**", "tests/**")
+"""The tests that a task's source has, where `protected` does not say."""
+
+PYTEST_CONFIG = {
+    "pytest.ini": r"",
+    ".pytest.ini": r"",
+    "pyproject.toml": r"(?m)^\[tool\.pytest\b",
+    "tox.ini": r"(?m)^\[pytest\]",
+    "setup.cfg": r"(?m)^\[tool:pytest\]",
+}
+"""Where pytest looks for its configuration, in its order, and what is in the file then."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Files in a folder of their own; commands may change them. Beside them lies the `Origin`."""
+
+    files: Path
+    _env: Mapping[str, str]
+
+    def put_back(self, globs: Sequence[str]) -> None:
+        """Make the files that match one of `globs` what they are in the task, where they are."""
+        if not globs or not self._env:
+            return
+        listed = ["ls-files", "-z", "--", *(f":(glob){glob}" for glob in globs)]
+        paths = git(["-C", str(self.files), *listed], self._env)
+        if paths:
+            command = ["-C", str(self.files), "checkout-index", "-q", "-f", "-z", "--stdin"]
+            git(command, self._env, paths)
+
+
+@contextlib.contextmanager
+def recorded(repository: Path, commit: str, patch: Path | None = None) -> Iterator[Recorded]:
+    """The files of a commit with a patch on them, in a folder that goes away again.
+
+    Files that steer pytest and Python are as the commit has them, and links that lead out of the
+    folder are left out. Raises RunError (kind `git`) where the patch does not apply.
+    """
+    with scratch("copy") as folder:
+        files = folder / "workspace"
+        files.mkdir()
+        env = {
+            "GIT_DIR": str(repository),
+            "GIT_WORK_TREE": str(files),
+            "GIT_INDEX_FILE": str(folder / "index"),
+        }
+        git(["-C", str(files), "read-tree", "-u", "--reset", commit], env)
+        found = Recorded(files, env)
+        write_json(folder / ORIGIN, _origin(files))
+        changes = patch.read_bytes() if patch else b""
+        if changes:
+            git(["-C", str(files), "apply", "--binary", "--whitespace=nowarn", str(patch)], env)
+            _neutralize(found, changes)
+        yield found
+
+
+@contextlib.contextmanager
+def copied(workspace: Path) -> Iterator[Recorded]:
+    """A copy of a workspace, without its git link, that goes away again.
+
+    For results from elsewhere that have a workspace and no patch.
+    """
+    with scratch("copy") as folder:
+        files = folder / "workspace"
+        shutil.copytree(
+            workspace, files, symlinks=True, ignore=lambda w, names: _left_out(w, names, workspace)
+        )
+        yield Recorded(files, {})
+
+
+def _left_out(where: str, names: list[str], workspace: Path) -> set[str]:
+    """The git link, and what is neither file, directory nor link (sockets, pipes)."""
+    found = {n for n in names if not _copyable(os.lstat(os.path.join(where, n)).st_mode)}
+    return found | {".git"} if Path(where) == workspace else found
+
+
+def _copyable(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
+def _neutralize(found: Recorded, changes: bytes) -> None:
+    """Undo what a patch does to the files that steer, and its links to elsewhere."""
+    if any(name.encode() in changes for name in STEERING):
+        for path in _named(found.files, STEERING):
+            remove_tree(path)
+        found.put_back([f"**/{name}" for name in STEERING])
+    if b" 120000" in changes:  # the mode of a link
+        for path in list(_links(found.files)):
+            if not _within(path, found.files):
+                path.unlink()
+
+
+def _named(root: Path, wanted: Sequence[str]) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        yield from (Path(folder, name) for name in [*names, *folders] if name in wanted)
+
+
+def _links(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        paths = (Path(folder, name) for name in [*names, *folders])
+        yield from (path for path in paths if path.is_symlink())
+
+
+def _within(link: Path, root: Path) -> bool:
+    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(root))
+
+
+class Origin(BaseModel):
+    """What commands must know of a task's own files, as they were before the agent."""
+
+    modules: tuple[str, ...] = ()
+    """What Python can import of them: names at the top, and in `src` where there is one."""
+    pytest_config: str = "[pytest]\n"
+    """Text of the configuration that pytest would find."""
+    pytest_suffix: str = ""
+    """How the name of its file ends; nothing where the task has none."""
+
+
+ORIGIN = "origin.json"
+
+
+def origin(files: Path) -> Origin:
+    """What is known of the task whose files, and an agent's changes, are in `files`."""
+    return read_model(files.parent / ORIGIN, Origin) or Origin()
+
+
+def _origin(files: Path) -> Origin:
+    names = [*os.listdir(files), *(os.listdir(files / "src") if (files / "src").is_dir() else ())]
+    modules = tuple({name.partition(".")[0]: None for name in names if name[0] != "."})
+    for name, pattern in PYTEST_CONFIG.items():
+        path = files / name
+        text = path.read_text("utf-8", "replace") if path.is_file() else None
+        if text is not None and re.search(pattern, text):
+            suffix = path.suffix or ".ini"
+            return Origin(modules=modules, pytest_config=text, pytest_suffix=suffix)
+    return Origin(modules=modules)
