@@ -11,11 +11,12 @@ import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import RunError
+from .prices import Usage, plain_name
 from .processes import clean_environment
 from .results import TokenStats, ToolCall, Turn, cut, token_stats
 
@@ -137,7 +138,7 @@ class Stream:
         after = list(itertools.takewhile(lambda e: e is not self.last, reversed(self.events)))
         later = [e.get("message", {}) for e in reversed(after) if e.get("type") == "assistant"]
         # A message comes once per content block, with the same usage.
-        self.later = {message.get("id"): message.get("usage") or {} for message in later}
+        self.later = {str(message.get("id")): message.get("usage") or {} for message in later}
 
     @property
     def text(self) -> str:
@@ -162,6 +163,32 @@ class Stream:
         return None if self.later or unpriced or cost is None else float(cost)
 
     @property
+    def usages(self) -> tuple[Usage, ...]:
+        """The same tokens by model, to be priced: of each message as far as it is told (every
+        one has its own length of prompt), and what the result says beyond that."""
+        messages = self._messages()
+        told = [usage for id, usage in messages.items() if id not in self.later]
+        totals = (self.last.get("modelUsage") or {}).items()
+        rest = (_rest(model, _short(total), told) for model, total in totals)
+        return tuple(usage for usage in (*messages.values(), *rest) if usage.tokens.total)
+
+    def _messages(self) -> dict[str, Usage]:
+        """By message id. The usage of a message is told when it begins: of an answer that was cut
+        off, a token for every four letters is assumed where that is more."""
+        parts: dict[str, list[dict[str, Any]]] = {}
+        for event in self.said:
+            message = event.get("message") or {}
+            parts.setdefault(str(message.get("id")), []).append(message)
+        found = {}
+        for id, messages in parts.items():
+            tokens = token_stats(messages[-1].get("usage") or {})
+            letters = sum(len(json.dumps(part.get("content") or "")) for part in messages)
+            if id in self.later and letters // 4 > tokens.output_tokens:
+                tokens = tokens.model_copy(update={"output_tokens": letters // 4})
+            found[id] = Usage(str(messages[-1].get("model")), tokens)
+        return found
+
+    @property
     def turns(self) -> int:
         """Turns of all results; messages where the run was cut off."""
         return sum(int(r.get("num_turns") or 0) for r in self.results) + len(self.later)
@@ -182,6 +209,13 @@ class Stream:
         kinds = ("assistant", "user", "result")
         told = [e for e in self.events if e.get("type") in kinds or e.get("subtype") == "api_retry"]
         return told[-1] if told and told[-1].get("subtype") == "api_retry" else None
+
+
+def _rest(model: str, total: TokenStats, told: Sequence[Usage]) -> Usage:
+    """What a model used beyond its messages; priced as if in prompts of their mean length."""
+    own = [usage.tokens for usage in told if plain_name(usage.model) == plain_name(model)]
+    length = sum(tokens.prompt for tokens in own) // len(own) if own else 0
+    return Usage(model, total.less(sum(own, TokenStats())), length)
 
 
 def _events(stdout: str) -> Iterator[dict[str, Any]]:

@@ -266,9 +266,17 @@ class Evaluation:
             "tiers_to_run": list(self.tiers),
             "timeout_seconds": self.agent.timeout or task.timeout,
             "inputs": self.task_inputs,
+            "prices": self._prices_used(),
             "config_hash": digest([self.experiment.settings.model_dump(), self.task_inputs]),
             "created_at": None,
         }
+
+    def _prices_used(self) -> dict[str, object]:
+        """The price list's day, and its prices of the models that are known beforehand."""
+        models = [self.agent.model, *(judge.model for judge in self.judges)]
+        known = {m: self.prices.price(m) for m in models if m and self.prices.known(m)}
+        shown = {m: p.model_dump(exclude_defaults=True) for m, p in known.items()}
+        return {"dated": str(self.prices.dated), "usd_per_million_tokens": shown}
 
     def write_manifest(self, subtest: Subtest, setup: Setup) -> None:
         """Write the subtest's config_manifest.json, where it is missing or has changed."""

@@ -127,6 +127,11 @@ def _names(model: str) -> list[str]:
     return names
 
 
+def plain_name(model: str) -> str:
+    """A model's name without provider, day and window."""
+    return _names(model)[-1]
+
+
 def _rates(price: Price, prompt_tokens: int) -> Rates:
     """The last step that a prompt is longer than, else the price itself."""
     steps = sorted(price.steps, key=lambda step: step.above)

@@ -141,6 +141,8 @@ def run_result(
         tokens_input=tokens.tokens_input,
         tokens_output=tokens.output_tokens,
         cost_usd=_sum([agent.cost_usd, *(judgment.cost_usd for judgment in judged.values())]),
+        agent_cost_usd=agent.cost_usd,
+        agent_list_cost_usd=agent.list_cost_usd,
         duration_seconds=agent.duration_seconds + seconds,
         agent_duration_seconds=agent.duration_seconds,
         judge_duration_seconds=seconds,

@@ -49,6 +49,11 @@ class TokenStats(Record):
         """Input as published: fresh plus read from the cache."""
         return self.input_tokens + self.cache_read_tokens
 
+    def less(self, other: TokenStats) -> TokenStats:
+        """What is more than in `other`, of each kind; never below 0."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return TokenStats(**{kind: max(0, mine[kind] - theirs[kind]) for kind in mine})
+
     def __add__(self, other: TokenStats) -> TokenStats:
         return TokenStats(
             input_tokens=self.input_tokens + other.input_tokens,
@@ -94,7 +99,9 @@ class AgentResult(SealedRecord):
     stderr: str
     token_stats: TokenStats
     cost_usd: float | None
-    """USD; None where the agent says nothing of its cost."""
+    """USD, as the agent says; else by the price list. None where neither knows."""
+    list_cost_usd: float | None = None
+    """USD by the price list; None where a model has no price, or the agent tells no tokens."""
     api_calls: int
     """Turns, as the agent counts them; 0 where it does not say."""
     timed_out: bool = False
@@ -249,6 +256,10 @@ class JudgeVote(Record):
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
 
 
+TOLERANCE = 0.01
+"""How far an agent's own figure of its cost may be from the price list's before reports say so."""
+
+
 class RunResult(SealedRecord):
     """run_result.json: written last; its presence means that the run has a verdict."""
 
@@ -258,6 +269,11 @@ class RunResult(SealedRecord):
     tokens_input: int
     tokens_output: int
     cost_usd: float | None
+    """USD of agent and judges; None where a part is not known."""
+    agent_cost_usd: float | None = None
+    """USD of the agent alone."""
+    agent_list_cost_usd: float | None = None
+    """USD of the agent alone, by the price list."""
     duration_seconds: float
     agent_duration_seconds: float
     judge_duration_seconds: float
@@ -275,6 +291,15 @@ class RunResult(SealedRecord):
     tampering: tuple[str, ...] = ()
     inputs: dict[str, Inputs] = Field(default_factory=dict)
     """Of every stage that the verdict rests on."""
+
+    @property
+    def list_difference(self) -> float | None:
+        """By what part of the agent's own figure the price list says more or less, where that is
+        over 1 %; None: it is not, or one of the two is not known."""
+        own, listed = self.agent_cost_usd, self.agent_list_cost_usd
+        if not own or listed is None or abs(listed / own - 1) <= TOLERANCE:
+            return None
+        return listed / own - 1
 
 
 class RunFailure(Record):

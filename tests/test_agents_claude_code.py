@@ -58,6 +58,7 @@ def test_a_success_gives_text_tokens_cost_turns_and_model() -> None:
             input_tokens=7, output_tokens=11, cache_creation_tokens=13, cache_read_tokens=17
         ),
         cost_usd=0.001,
+        usages=found.usages,
         turns=3,
         model=MODEL,
         stop_reason="completed",
@@ -94,6 +95,44 @@ def test_a_model_without_a_known_price_has_no_cost() -> None:
 def test_a_result_without_usage_by_model_still_has_its_usage() -> None:
     found = answer(stream(init(), result(modelUsage={})))
     assert found.tokens == TokenStats(input_tokens=10, output_tokens=5)
+
+
+# Tokens to be priced
+
+
+def priced(*events: Any, **ending: Any) -> dict[str, int]:
+    """Model -> fresh input and output in all usages."""
+    found: dict[str, int] = {}
+    for usage in answer(stream(init(), *events), **ending).usages:
+        tokens = usage.tokens.input_tokens + 1000 * usage.tokens.output_tokens
+        found[usage.model] = found.get(usage.model, 0) + tokens
+    return found
+
+
+def test_all_tokens_are_priced_once_by_model() -> None:
+    models = {MODEL: model_usage(110, 55), "claude-sonnet-5-5": model_usage(1000, 500)}
+    blocks = [message("One."), message("Two."), message(id="msg_2")]
+    assert priced(*blocks, result(modelUsage=models)) == {
+        MODEL: 55_110,
+        "claude-sonnet-5-5": 501_000,
+    }
+
+
+def test_every_message_has_its_own_length_of_prompt() -> None:
+    short, long = message(id="msg_1"), message(id="msg_2", cache_read_input_tokens=150_000)
+    usage = {MODEL: model_usage(20, 1000, read=150_000)}
+    found = answer(stream(init(), short, long, result(modelUsage=usage))).usages
+    assert [u.tokens.prompt for u in found] == [10, 150_010, 0]
+    assert found[2].tokens.output_tokens == 998
+    assert found[2].prompt_tokens == 75_010, "the mean of those that are told"
+
+
+def test_of_an_answer_that_was_cut_off_its_length_is_priced() -> None:
+    cut = priced(message("x" * 4000), timed_out=True)
+    assert 1000 < cut[MODEL] // 1000 < 1030
+    first = result(modelUsage={MODEL: model_usage(20, 10)})
+    later = priced(message(), first, message("x" * 4000, id="msg_2"), timed_out=True)
+    assert 1010 < later[MODEL] // 1000 < 1040
 
 
 # Limits are judged

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from ..errors import RunError
+from ..prices import Usage
 from ..processes import MARKER, SESSION, Finished, Invocation, clean_environment
 from ..results import TokenStats, Turn, token_stats
 from ..tiers import Files, Setup
@@ -54,7 +55,9 @@ class Answer:
     text: str
     tokens: TokenStats = field(default_factory=TokenStats)
     cost_usd: float | None = None
-    """USD; None where the agent does not say."""
+    """USD; None where the agent does not say: then the price list does."""
+    usages: tuple[Usage, ...] = ()
+    """The tokens by model and request, where the agent tells more than `model` and `tokens`."""
     turns: int = 0
     model: str | None = None
     stop_reason: str = "completed"

@@ -146,6 +146,7 @@ class ClaudeCode(Agent):
             text=stream.text,
             tokens=stream.tokens,
             cost_usd=stream.cost,
+            usages=stream.usages,
             turns=stream.turns,
             model=stream.init.get("model"),
             stop_reason=str(stream.last.get("terminal_reason") or "completed"),

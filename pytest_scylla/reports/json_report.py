@@ -17,6 +17,9 @@ def run_report(run: RunSummary) -> dict[str, Any]:
         "grade": result.judge_grade if result else None,
         "passed": result.judge_passed if result else None,
         "cost_usd": run.cost_usd,
+        "agent_cost_usd": result.agent_cost_usd if result else None,
+        "agent_list_cost_usd": result.agent_list_cost_usd if result else None,
+        "list_difference": result.list_difference if result else None,
         "duration_seconds": result.duration_seconds if result else None,
         "token_stats": result.token_stats.model_dump() if result else None,
         "attempts": run.attempts,
@@ -191,6 +194,7 @@ def _summary(figures: Figures) -> dict[str, Any]:
         "consistency": figures.consistency,
         "total_cost": figures.cost,
         "cost_of_pass": figures.cost_of_pass,
+        "list_differences": len(figures.list_differences),
         "total_duration": figures.duration,
     }
 

@@ -68,6 +68,11 @@ def run_report(run: RunSummary) -> str:
             ),
             _criteria(run),
         ]
+        if result.list_difference is not None:
+            parts.append(
+                f"The agent says that it cost {money(result.agent_cost_usd)}; by the price list it "
+                f"is {money(result.agent_list_cost_usd)} ({result.list_difference:+.1%}).\n"
+            )
         if result.timed_out:
             parts.append("The agent reached its limit and was judged on what it left.\n")
         if result.tampering:
@@ -171,6 +176,19 @@ def experiment_report(experiment: ExperimentSummary, money_spent: Spending) -> s
         f"# {experiment.id}\n\n{_figures(experiment.figures)}\n"
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
+        f"{_list_differences(experiment.figures)}"
+    )
+
+
+def _list_differences(figures: Figures) -> str:
+    found = figures.list_differences
+    if not found:
+        return ""
+    own = sum(result.agent_cost_usd or 0.0 for result in found)
+    listed = sum(result.agent_list_cost_usd or 0.0 for result in found)
+    return (
+        f"\nIn {len(found)} of {figures.judged} runs the agent's own figure of its cost is more "
+        f"than 1 % off the price list: together {money(own)}, by the list {money(listed)}.\n"
     )
 
 

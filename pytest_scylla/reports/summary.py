@@ -163,6 +163,11 @@ class Figures:
         return total([*judged, *others])
 
     @property
+    def list_differences(self) -> list[RunResult]:
+        """Runs whose agent's own figure of its cost is more than 1 % off the price list."""
+        return [result for result in self.results if result.list_difference is not None]
+
+    @property
     def cost_of_pass(self) -> float | None:
         """USD for each run that passed."""
         return cost_of_pass(self.cost, self.passed)

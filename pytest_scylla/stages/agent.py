@@ -13,6 +13,7 @@ from pathlib import Path
 from ..agents import Answer, Job, replay_script
 from ..errors import NotRun, RunError
 from ..evaluation import Run
+from ..prices import UnknownModel, Usage
 from ..processes import (
     MARKER,
     Finished,
@@ -282,12 +283,14 @@ def _record(
     _write_transcript(run, finished.stdout)
     checkout = run.checkout()
     _write_patch(run, hidden, sync=paid)
+    listed = _list_cost(run, answer)
     result = AgentResult(
         exit_code=finished.exit_code,
         stdout=finished.stdout[-LONGEST_OUTPUT:],
         stderr=finished.stderr[-LONGEST_OUTPUT:],
         token_stats=answer.tokens,
-        cost_usd=answer.cost_usd,
+        cost_usd=listed if answer.cost_usd is None else answer.cost_usd,
+        list_cost_usd=listed,
         api_calls=answer.turns,
         timed_out=answer.limited,
         stop_reason=answer.stop_reason,
@@ -306,6 +309,17 @@ def _record(
     if answer.error is not None:
         raise answer.error
     return result
+
+
+def _list_cost(run: Run, answer: Answer) -> float | None:
+    """USD by the price list; None where a model has no price, or no tokens are told."""
+    model = answer.model or run.evaluation.agent.model
+    usages = answer.usages
+    if not usages and model and answer.tokens.total:
+        usages = (Usage(model, answer.tokens, answer.tokens.prompt // max(answer.turns, 1)),)
+    with contextlib.suppress(UnknownModel):
+        return run.evaluation.prices.cost_of(usages) if usages else None
+    return None
 
 
 def _write_transcript(run: Run, stdout: str) -> None:
