@@ -151,7 +151,8 @@ def evaluation(config: pytest.Config, path: Path, hooks: Any) -> Evaluation:
     """
     known = config.stash.setdefault(EVALUATIONS, {})
     if path not in known:
-        known[path] = load(path, hooks, inputs_of(config)).evaluation(config.stash[SESSION])
+        loaded = load(path, hooks, inputs_of(config), config.getoption("scylla_judge_model"))
+        known[path] = loaded.evaluation(config.stash[SESSION])
     return known[path]
 
 

@@ -51,7 +51,12 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--scylla-until", choices=UNTIL, help="stop after this stage; the run shows as skipped"
     )
-
+    group.addoption(
+        "--scylla-judge-model",
+        metavar="MODEL",
+        help="judge with this model in every slot whose adapter takes one; what other models said "
+        "is kept, and comes back without the option, at no cost",
+    )
     group.addoption(
         "--scylla-explain",
         action="store_true",

@@ -374,10 +374,11 @@ def inputs_of(config: pytest.Config) -> Inputs:
     return config.stash[INPUTS]
 
 
-def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
+def load(path: Path, hooks: Any, inputs: Inputs, judge_model: str | None = None) -> Loaded:
     """Read an experiment with its task and library, and make its agent and judges.
 
-    `hooks` is the hook relay that answers for the experiment's folder.
+    `hooks` is the hook relay that answers for the experiment's folder; `judge_model` takes the
+    place of the model that judges have in experiment.yaml.
     Raises InputError with file, key and next step.
     """
     from .judge_prompt import load_template
@@ -387,6 +388,9 @@ def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
     settings = experiment.settings
     agents = _merged(hooks.pytest_scylla_agents())
     judges = _merged(hooks.pytest_scylla_judges())
+    if judge_model:
+        experiment = _with_judge_model(experiment, judge_model, judges)
+        settings = experiment.settings
     load_template(experiment)  # what is wrong with it is said at collection
     loaded = Loaded(
         experiment=experiment,
@@ -405,6 +409,31 @@ def load(path: Path, hooks: Any, inputs: Inputs) -> Loaded:
     )
     _check_prices(loaded)
     return loaded
+
+
+def _with_judge_model(experiment: Experiment, model: str, adapters: dict[str, Any]) -> Experiment:
+    """The experiment with another model in the slots of all judges that must be given one."""
+    configs = experiment.settings.judges
+    slots = [number for number, judge in enumerate(configs) if _takes_model(adapters, judge)]
+    if not slots:
+        raise InputError(
+            experiment.path,
+            "judges",
+            f"--scylla-judge-model {model}: no judge of this experiment takes a model",
+            "leave the option away, or add a judge that does",
+        )
+    judges = tuple(
+        type(judge).model_validate({**judge.model_dump(), "model": model}) if n in slots else judge
+        for n, judge in enumerate(configs)
+    )
+    settings = experiment.settings.model_copy(update={"judges": judges})
+    return experiment.model_copy(update={"settings": settings})
+
+
+def _takes_model(adapters: dict[str, Any], judge: Any) -> bool:
+    """The adapter has an option `model` that must be given: elsewhere it is only a name."""
+    fields = getattr(adapters.get(judge.adapter), "model_fields", {})
+    return "model" in fields and fields["model"].is_required()
 
 
 def _check_prices(loaded: Loaded) -> None:

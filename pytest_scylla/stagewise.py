@@ -9,6 +9,7 @@ from .errors import NotRun, ScyllaError
 from .evaluation import Run
 from .results import AgentResult, Inputs, Judgment, PipelineResult, RunResult
 from .stages import execution
+from .stages.judging import earlier_judgment
 from .status import agent_status
 from .store import read_model
 
@@ -101,7 +102,10 @@ def _judge(run: Run, number: int) -> str | None:
     if not judgment.is_valid:
         return f"its judgment is not valid: {judgment.error or 'no reason given'}"
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
-    return _changes(judgment.inputs, inputs)
+    changed = _changes(judgment.inputs, inputs)
+    if changed and earlier_judgment(run, number, inputs):
+        return f"{changed}; an earlier judgment from these inputs comes back, at no cost"
+    return changed
 
 
 def _verdict(run: Run) -> str | None:

@@ -28,12 +28,13 @@ from ..processes import (
     run as run_program,
 )
 from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
-from ..results import AgentResult, Judgment, RunResult
+from ..results import AgentResult, RunResult
 from ..scratch import scratch
 from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
 from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import text_of, timing
+from .judging import will_ask
 from .workspace import Workspace
 
 log = logging.getLogger("pytest_scylla")
@@ -91,15 +92,15 @@ def check_ready(run: Run) -> None:
     """
     settings = run.evaluation.experiment.settings
     _rebuild(run)
-    if run.rejected or run.kept_agent_result() is None:
+    again = run.rejected or run.kept_agent_result() is None
+    if again:
         reason = run.evaluation.agent.unready()
         if reason:
             raise NotRun(f"agent {settings.agent.adapter}: {reason}")
         _ = run.setup
     for number, judge in enumerate(run.evaluation.judges, 1):
-        kept = read_model(run.dir.judge_slot(number) / "judgment.json", Judgment)
         reason = judge.unready()
-        if reason and (kept is None or not kept.is_valid):
+        if reason and (again or will_ask(run, number)):
             raise NotRun(f"judge {number} ({judge.model}): {reason}")
 
 

@@ -13,6 +13,7 @@ from ..pipeline import baseline
 from ..results import AgentResult, Inputs, JudgeVote, Judgment, PipelineResult, TokenStats
 from ..scoring import score_categories, total_score
 from ..store import digest, now, write_json, write_text
+from ..tree import folders
 from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import execution, left_by_agent, text_of, timing
@@ -51,6 +52,9 @@ def _judgment(
     kept = _kept_judgment(run, number, inputs)
     if kept is not None:
         return kept
+    kept = _brought_back(run, number, inputs)
+    if kept is not None:
+        return kept
     if run.asked.slots and not run.slot_selected(number):
         return _invalid(judge, "this slot was not selected", 0.0, inputs)
     heed_the_end(run)
@@ -87,10 +91,55 @@ def _set_slot_aside(run: Run, slot: Path) -> None:
     """What an earlier judgment of the slot left moves to judge/attempts/, whole."""
     if not slot.is_dir() or not os.listdir(slot):
         return
-    place = run.dir.judge / "attempts"
-    place.mkdir(exist_ok=True)
-    number = len([name for name in os.listdir(place) if name.startswith(slot.name)]) + 1
-    os.replace(slot, place / f"{slot.name}_attempt_{number:02d}")
+    number = max(_attempt_numbers(slot), default=0) + 1
+    place = _attempt(slot, number)
+    place.parent.mkdir(exist_ok=True)
+    os.replace(slot, place)
+
+
+def _attempt(slot: Path, number: int) -> Path:
+    return slot.parent / "attempts" / f"{slot.name}_attempt_{number:02d}"
+
+
+def _attempt_numbers(slot: Path) -> list[int]:
+    """Numbers of the earlier judgments of a slot, oldest first."""
+    found = (name.rpartition("_") for name in folders(slot.parent / "attempts"))
+    return sorted(int(n) for of, _, n in found if of == f"{slot.name}_attempt" and n.isdigit())
+
+
+def earlier_judgment(run: Run, number: int, inputs: Inputs) -> Path | None:
+    """Where an earlier judgment of the slot is that was made from just these inputs, and is valid.
+
+    None where the slot is asked for again: what was said before is not what is wanted then.
+    """
+    slot = run.dir.judge_slot(number)
+    if run.forgets("judge", slot / "judgment.json") or run.slot_selected(number):
+        return None
+    for attempt in reversed(_attempt_numbers(slot)):
+        kept = run.read(_attempt(slot, attempt) / "judgment.json", Judgment)
+        if kept is not None and kept.is_valid and kept.inputs == inputs:
+            return _attempt(slot, attempt)
+    return None
+
+
+def _brought_back(run: Run, number: int, inputs: Inputs) -> Judgment | None:
+    """An earlier judgment from just these inputs takes its place again: it was paid for."""
+    place = earlier_judgment(run, number, inputs)
+    if place is None:
+        return None
+    slot = run.dir.judge_slot(number)
+    _set_slot_aside(run, slot)
+    os.replace(place, slot)
+    return run.read(slot / "judgment.json", Judgment)
+
+
+def will_ask(run: Run, number: int) -> bool:
+    """Whether a slot's judge is asked, and not a stored judgment taken."""
+    inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
+    kept = _kept_judgment(run, number, inputs) is not None
+    if kept or earlier_judgment(run, number, inputs):
+        return False
+    return not run.asked.slots or run.slot_selected(number)
 
 
 def _judge(

@@ -1,0 +1,146 @@
+"""Judges alone: another model, edited rubrics, and what was said before."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.experiments import MODES, Experiment, check, once_each, read, rubric
+
+ONE = "T0/00-empty/run_01"
+
+ORACLE = """
+from pathlib import Path
+from pytest_scylla.errors import RunError
+from pytest_scylla.judges.rubric_checks import RubricChecks
+from pytest_scylla.judges import Grading
+from pytest_scylla.results import ItemScore, TokenStats
+from pytest_scylla.yamlfile import Strict
+
+HERE = Path(__file__).parent
+SCORES = {"strict": 0.0, "mild": 1.0}
+
+class Oracle(Strict):
+    model: str
+    paid: bool = False
+
+    def identity(self):
+        return {"adapter": "oracle", "model": self.model}
+
+    def unready(self):
+        return None
+
+    def grade(self, evidence):
+        with open(HERE / "asked.log", "a") as log:
+            print(self.model, evidence.slot.name, file=log)
+        if (HERE / "limit").exists() and evidence.slot.name != "judge_01":
+            raise RunError("rate_limit", "the limit is reached")
+        items = {
+            item.id: ItemScore(achieved=item.points * SCORES[self.model], max=item.points)
+            for item in evidence.task.rubric.items()
+        }
+        return Grading(items, self.model, "said", self.model, TokenStats(), 0.25)
+
+def pytest_scylla_judges():
+    return {"oracle": Oracle}
+"""
+
+
+@pytest.fixture
+def toy(pytester: pytest.Pytester) -> Experiment:
+    """One run, judged by a mild model and by checks."""
+    toy = Experiment(pytester, judges=judges("mild"))
+    toy.write("conftest.py", ORACLE)
+    return toy
+
+
+def judges(model: str) -> list[dict[str, str]]:
+    return [{"adapter": "oracle", "model": model}, {"adapter": "rubric-checks"}]
+
+
+def asked(toy: Experiment) -> Counter[str]:
+    """Model and slot -> how often it was asked."""
+    return Counter((toy.directory / "asked.log").read_text().splitlines())
+
+
+def models(toy: Experiment) -> list[str]:
+    """The models of the verdict's votes."""
+    return [vote["model"] for vote in read(toy.path(ONE) / "run_result.json")["judges"]]
+
+
+@MODES
+def test_another_model_judges_and_the_first_comes_back_at_no_cost(
+    toy: Experiment, mode: tuple[str, ...]
+) -> None:
+    toy.run(*mode).assert_outcomes(passed=1)
+    checks = toy.path(ONE) / "judge/judge_02/judgment.json"
+    before = checks.stat().st_mtime_ns
+    other = ("--scylla-judge-model", "strict", *mode)
+    toy.run("--collect-only", *other).stdout.fnmatch_lines("toy T0 *0*0*0*0*0*1")
+    toy.run(*other).assert_outcomes(failed=1)
+    assert models(toy) == ["strict", "rubric-checks"]
+    toy.run(*other).assert_outcomes(failed=1)
+    assert asked(toy) == once_each("mild judge_01", "strict judge_01")
+    explained = toy.run("--scylla-explain", *mode)
+    explained.stdout.fnmatch_lines("*judge_01 *again *judge; an earlier judgment*at no cost")
+    toy.run(*mode).assert_outcomes(passed=1)
+    assert models(toy) == ["mild", "rubric-checks"]
+    toy.configure(judges=judges("strict"))
+    toy.run(*mode).assert_outcomes(failed=1)
+    assert asked(toy) == once_each("mild judge_01", "strict judge_01"), "nobody is asked twice"
+    kept = toy.path(ONE).glob("judge/attempts/*/judgment.json")
+    assert [read(path)["model"] for path in kept] == ["mild"], "and nothing is lost"
+    assert checks.stat().st_mtime_ns == before
+    assert toy.executions == once_each(ONE)
+
+
+def test_a_model_for_judges_that_take_none_is_refused(toy: Experiment) -> None:
+    toy.configure(judges=[{"adapter": "rubric-checks"}])
+    result = toy.run("--scylla-judge-model", "strict")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines("*--scylla-judge-model strict: no judge * takes a model*")
+    assert not toy.executions
+
+
+def test_asked_for_again_is_asked_again(toy: Experiment) -> None:
+    toy.run()
+    toy.run("--scylla-judge-model", "strict")
+    toy.run("--scylla-judge-model", "mild", "--scylla-from", "judge")
+    assert asked(toy) == {"mild judge_01": 2, "strict judge_01": 1}
+    slots = {path.name for path in toy.path(ONE).glob("judge/attempts/judge_01*")}
+    assert slots == {"judge_01_attempt_01", "judge_01_attempt_02"}
+
+
+def test_a_rubric_that_is_put_back_costs_nothing(toy: Experiment) -> None:
+    toy.run().assert_outcomes(passed=1)
+    path = toy.directory / "task/expected/rubric.yaml"
+    text = path.read_text()
+    toy.write("task/expected/rubric.yaml", rubric(check(), check("false", id="R2", points=9)))
+    toy.run().assert_outcomes(failed=1)
+    assert asked(toy) == {"mild judge_01": 2}
+    path.write_text(text)
+    toy.run().assert_outcomes(passed=1)
+    assert asked(toy) == {"mild judge_01": 2}
+    assert toy.executions == once_each(ONE)
+
+
+def test_only_the_judges_that_hit_a_limit_are_asked_again(toy: Experiment) -> None:
+    three = [{"adapter": "oracle", "model": "mild"}] * 3
+    toy.configure(judges=three, runs=2)
+    toy.write("limit", "")
+    toy.run().assert_outcomes(errors=2)
+    counted = toy.run("--collect-only")
+    counted.stdout.fnmatch_lines("judge slots: 2 complete, 4 failed")
+    (toy.directory / "limit").unlink()
+    first = slot_times(toy)
+    toy.run().assert_outcomes(passed=2)
+    assert slot_times(toy) == first
+    assert asked(toy) == {"mild judge_01": 2, "mild judge_02": 4, "mild judge_03": 4}
+    assert set(toy.executions.values()) == {1}
+    toy.run("--collect-only").stdout.fnmatch_lines("judge slots: 6 complete")
+
+
+def slot_times(toy: Experiment) -> dict[Path, int]:
+    """When the first slot of every run was judged."""
+    found = toy.results.glob("T0/*/run_*/judge/judge_01/judgment.json")
+    return {path: path.stat().st_mtime_ns for path in found}
