@@ -45,6 +45,8 @@ class View:
     """The network of this machine; else a network of its own with nothing on it."""
     instead: Mapping[str, Path] = field(default_factory=dict)
     """Path in the view -> the file or directory that is seen there, read-only."""
+    low_ports: bool = False
+    """The program may listen on ports below 1024."""
 
 
 def wrapped(argv: Sequence[str], cwd: Path, view: View) -> list[str]:
@@ -55,6 +57,7 @@ def wrapped(argv: Sequence[str], cwd: Path, view: View) -> list[str]:
     words = ["env", "--ignore-signal=TERM", "bwrap", "--die-with-parent", "--cap-drop", "ALL"]
     words += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     words += [] if view.network else ["--unshare-net"]
+    words += ["--cap-add", "CAP_NET_BIND_SERVICE"] if view.low_ports else []
     words += _system()
     words += ["--bind", str(view.temporary), "/tmp"] if view.temporary else ["--tmpfs", "/tmp"]
     # Parents first, so that a place within another one is not hidden by it.

@@ -119,9 +119,14 @@ KINDS: Mapping[str, Kind] = {
     "rubric": Kind(
         "in a judge slot: the rubric has no item that this judge can grade", "add another judge"
     ),
+    "isolation": Kind(
+        "what is to keep the agent in its place is not to be had here",
+        "install it, or correct isolation in experiment.yaml",
+    ),
+    "disk_limit": Kind("the agent stored more than it may", "raise isolation.disk_mb"),
     "lost": Kind("the run's worker died three times", "look for what ends it: memory, say"),
 }
 """Every kind of our own; an adapter of somebody else's may have others."""
 
-JUDGED = ("turn_limit", "budget_limit", "time_limit")
+JUDGED = ("turn_limit", "budget_limit", "time_limit", "disk_limit")
 """Kinds that end the agent's work and are no error: what is there is judged."""

@@ -121,7 +121,13 @@ class Evaluation:
             "source": source_digest(task.source, task.directory),
             "prompt": digest(task.prompt),
             "agent": digest(dict(self.agent.identity())),
+            **self._isolation_input(),
         }
+
+    def _isolation_input(self) -> Inputs:
+        """What keeps the agent in its place, where something does: it can do less there."""
+        isolation = self.experiment.settings.isolation
+        return {} if isolation.kind == "none" else {"isolation": digest(isolation.model_dump())}
 
     @cached_property
     def judge_inputs(self) -> tuple[Inputs, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from .errors import InputError
 from .rubric import Rubric, load_rubric
@@ -46,6 +46,52 @@ class WorkspaceConfig(Strict):
     """`run`: a git worktree for every run. `subtest`: one, reset between the subtest's runs."""
     retention: Literal["all", "failed", "none"] = "all"
     """Which workspaces stay after the verdict (the patch always stays)."""
+
+
+class IsolationConfig(Strict):
+    """What keeps an agent in its place."""
+
+    kind: Literal["none", "bubblewrap", "container"] = "none"
+    """`none`: the agent may do whatever the user may. `bubblewrap`: namespaces of its own, with the
+    workspace to write and the system to read. `container`: the same places in a container."""
+    network: str = "on"
+    """`on`, `off`, `provider` (the address of the model's API and no other), or the URL of that
+    address."""
+    disk_mb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Megabytes that the agent may store in workspace and HOME; over that it is ended, and judged
+    on what it left."""
+    read: tuple[str, ...] = ()
+    """Further files or directories that the agent may read, relative to experiment.yaml."""
+    image: str | None = None
+    """Image of the container; it holds what the agent needs, and is never downloaded."""
+    engine: Literal["podman", "docker"] | None = None
+    """The program that runs the container; default: the one that is there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: Any) -> Any:
+        value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+        if value not in ("on", "off", "provider") and "://" not in str(value):
+            raise ValueError("expected on, off, provider, or a URL")
+        return value
+
+    @model_validator(mode="after")
+    def _container(self) -> IsolationConfig:
+        if self.kind == "container" and not self.image:
+            raise ValueError("a container needs an `image`")
+        if self.kind == "container" and self.network not in ("on", "off"):
+            raise ValueError("the network of a container is `on` or `off`")
+        return self
+
+    @property
+    def disk_bytes(self) -> int | None:
+        """What the agent may store."""
+        return None if self.disk_mb is None else int(self.disk_mb * 1_000_000)
 
 
 class StepConfig(Strict):
@@ -184,6 +230,8 @@ class ExperimentFile(Strict):
     """Model -> its price, for models that the price list lacks or has otherwise."""
     workspace: WorkspaceConfig = WorkspaceConfig()
     """How workspaces are made and kept."""
+    isolation: IsolationConfig = IsolationConfig()
+    """What keeps the agent in its place; a word stands for `kind`."""
     pipeline: tuple[StepConfig, ...] = ()
     """Commands that run after the agent, in a copy of its workspace."""
 
@@ -289,6 +337,10 @@ def load_experiment(path: Path) -> Experiment:
     _check_panel(path, settings)
     task_directory = _directory(path, "task", settings.task, "test.yaml")
     library = _directory(path, "tiers", settings.tiers, "tiers.yaml")
+    for place in settings.isolation.read:
+        if not (path.parent / place).exists():
+            step = "create it or correct the path"
+            raise InputError(path, "isolation.read", f"there is no {path.parent / place}", step)
     return Experiment(
         path=path,
         settings=settings,

@@ -15,7 +15,7 @@ from .collection import SESSION
 from .errors import InputError, ScyllaError
 from .plan import Spec
 from .reporting import facts_of
-from .session import inputs_of
+from .session import inputs_of, merged
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -150,8 +150,20 @@ class Recorder:
             place = self._shown(known.results)
             if known.results.is_dir():
                 state += f", spent so far {spent(known.results)}"
-            parts.append(f"{place} ({state}; agent {settings.agent.adapter}, judges {judges})")
+            agent = f"agent {settings.agent.adapter}, {self._isolation(known)}"
+            parts.append(f"{place} ({state}; {agent}, judges {judges})")
         return "scylla: " + "; ".join(parts)
+
+    def _isolation(self, known: Known) -> str:
+        """What keeps the agent in its place, and whether nothing does where something should."""
+        settings = known.experiment.settings
+        isolation = settings.isolation
+        if isolation.kind != "none":
+            return f"isolation {isolation.kind}, network {isolation.network}"
+        adapters = merged(self.config.hook.pytest_scylla_agents())
+        if getattr(adapters.get(settings.agent.adapter), "asks_nobody", False):
+            return "isolation NONE: it may do all that you may, and asks nobody"
+        return "isolation none"
 
     def _shown(self, path: Path) -> str:
         return os.path.relpath(path, self.config.invocation_params.dir)
@@ -173,6 +185,7 @@ class Recorder:
         """Hold the experiments' results directories for this session, before any worker starts."""
         if not self.known or self.config.getoption("collectonly"):
             return
+        from .isolation import remove_containers
         from .tenancy import Tenancy
 
         for known in self.known.values():
@@ -182,6 +195,7 @@ class Recorder:
             except ScyllaError as error:
                 raise pytest.UsageError(str(error)) from None
             self.held.append(tenancy)
+            remove_containers(known.experiment.settings.isolation, known.results)
         self._leave_nothing_behind()
 
     def _leave_nothing_behind(self) -> None:

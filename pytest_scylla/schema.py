@@ -12,7 +12,15 @@ from pydantic import BaseModel
 
 from .agents.claude_code import ClaudeCode
 from .agents.command import Command
-from .experiment import ExperimentFile, Price, PriceStep, Sequential, StepConfig, WorkspaceConfig
+from .experiment import (
+    ExperimentFile,
+    IsolationConfig,
+    Price,
+    PriceStep,
+    Sequential,
+    StepConfig,
+    WorkspaceConfig,
+)
 from .judges.rubric_checks import RubricChecks
 from .yamlfile import Strict
 
@@ -27,11 +35,19 @@ def experiment_schema() -> dict[str, Any]:
     """
     schema = _schema(ExperimentFile)
     definitions = schema.setdefault("$defs", {})
-    for model in (Sequential, StepConfig, WorkspaceConfig, Price, PriceStep):
+    for model in (IsolationConfig, Sequential, StepConfig, WorkspaceConfig, Price, PriceStep):
         _describe(model, definitions[model.__name__])
     definitions["Agent"] = _adapters(AGENTS, definitions)
     definitions["Judge"] = _adapters(JUDGES, definitions)
     definitions.pop("AdapterConfig", None)
+    isolation = definitions["IsolationConfig"]
+    kind = {"enum": isolation["properties"]["kind"]["enum"]}
+    network = isolation["properties"]["network"]
+    del network["type"]
+    network["anyOf"] = [{"enum": ["on", "off", "provider", True, False]},  # YAML 1.1: `on` is true
+                        {"type": "string", "pattern": "://"}]  # fmt: skip
+    schema["properties"]["isolation"]["anyOf"] = [kind, {"$ref": "#/$defs/IsolationConfig"}]
+    schema["properties"]["isolation"].pop("$ref", None)
     schema["properties"]["agent"] = {"$ref": "#/$defs/Agent"}
     schema["properties"]["judges"]["items"] = {"$ref": "#/$defs/Judge"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

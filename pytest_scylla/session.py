@@ -386,8 +386,8 @@ def load(path: Path, hooks: Any, inputs: Inputs, judge_model: str | None = None)
     experiment, library = inputs.read(path)
     _check_selection(experiment, library)
     settings = experiment.settings
-    agents = _merged(hooks.pytest_scylla_agents())
-    judges = _merged(hooks.pytest_scylla_judges())
+    agents = merged(hooks.pytest_scylla_agents())
+    judges = merged(hooks.pytest_scylla_judges())
     if judge_model:
         experiment = _with_judge_model(experiment, judge_model, judges)
         settings = experiment.settings
@@ -449,7 +449,7 @@ def _check_prices(loaded: Loaded) -> None:
             raise InputError(loaded.experiment.path, f"{key}.model", problem, NEXT_STEP)
 
 
-def _merged(mappings: Sequence[Any]) -> dict[str, Any]:
+def merged(mappings: Sequence[Any]) -> dict[str, Any]:
     """One mapping; what a nearer plugin says comes first in pytest's order, and wins."""
     merged: dict[str, Any] = {}
     for mapping in reversed(mappings):

@@ -79,6 +79,8 @@ class Agent(Strict):
     """The oldest version of the program that this adapter knows, and the first that it does not."""
     install: ClassVar[str] = "install it"
     """How the program is installed: the next step where it is not there."""
+    asks_nobody: ClassVar[bool] = False
+    """It works without asking for permission."""
 
     model: str | None = None
     """The model's name."""
@@ -111,6 +113,11 @@ class Agent(Strict):
     def not_taken(self, setup: Setup) -> Sequence[str]:
         """What this agent cannot take of a tier, in words: a warning when runs are collected."""
         return ()
+
+    @property
+    def endpoint(self) -> str | None:
+        """URL of the model's API, which an isolated agent may reach; None: it is not known."""
+        return None
 
     @property
     def told_version(self) -> str:

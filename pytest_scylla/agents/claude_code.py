@@ -51,6 +51,7 @@ class ClaudeCode(Agent):
     adapter: ClassVar = "claude-code"
     supported: ClassVar = ("2.1", "3")
     install: ClassVar = "pip install 'pytest-scylla[claude-code]'"
+    asks_nobody: ClassVar = True
 
     model: str
     """The model, as `claude --model` takes it."""
@@ -71,6 +72,12 @@ class ClaudeCode(Agent):
     @classmethod
     def _off(cls, value: Any) -> Any:
         return "off" if value is False else value  # `off` is false in YAML 1.1
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the model's API."""
+        base = "ANTHROPIC_BASE_URL"
+        return self.env.get(base) or os.environ.get(base) or "https://api.anthropic.com"
 
     def identity(self) -> Mapping[str, Any]:
         """Model, thinking, turn limit, arguments and variables; not the time limit, the program's

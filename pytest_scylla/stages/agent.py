@@ -7,12 +7,13 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..agents import Answer, Job, replay_script
 from ..errors import NotRun, RunError
 from ..evaluation import Run
+from ..isolation import DiskGuard, Grounds, isolated, unavailable
 from ..prices import UnknownModel, Usage
 from ..processes import (
     MARKER,
@@ -31,6 +32,7 @@ from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
 from ..results import AgentResult, RunResult
 from ..scratch import scratch
 from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
+from ..tiers import MCP_FILE
 from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import text_of, timing
@@ -97,6 +99,9 @@ def check_ready(run: Run) -> None:
         reason = run.evaluation.agent.unready()
         if reason:
             raise NotRun(f"agent {settings.agent.adapter}: {reason}")
+        reason = unavailable(settings.isolation)
+        if reason:
+            raise RunError("isolation", f"isolation {settings.isolation.kind}: {reason}")
         _ = run.setup
     for number, judge in enumerate(run.evaluation.judges, 1):
         reason = judge.unready()
@@ -165,11 +170,15 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
         version = evaluation.agent.version()
         heed_the_end(run)
         started = _announce(run, invocation)
-        with _kept_if_cut_off(run, invocation):
-            finished = _run(invocation, directory.agent)
+        with _kept_if_cut_off(run, invocation), _disk_guard(run, home) as guard:
+            finished = _run(invocation, run, home)
             heed_the_end(run)
         sweep(directory.path)
+        if guard.exceeded:
+            finished = replace(finished, timed_out=True)  # as any limit of ours
         answer = evaluation.agent.answer(finished, job)
+        if guard.exceeded and answer.limited:
+            answer = replace(answer, stop_reason="disk_limit")
     tampering = _set_tampering_aside(run, started)
     return _record(run, invocation, finished, answer, version, tampering)
 
@@ -242,12 +251,38 @@ def _announce(run: Run, invocation: Invocation) -> _Started:
     return _Started(started, frozenset(names))
 
 
-def _run(invocation: Invocation, directory: Path) -> Finished:
+def _run(invocation: Invocation, run: Run, home: Path) -> Finished:
+    """The program in its place, to its end."""
+    isolation, directory = run.evaluation.experiment.settings.isolation, run.dir.agent
     try:
-        return run_program(invocation, directory / "stdout.log", directory / "stderr.log")
+        with isolated(isolation, invocation, _grounds(run, home)) as placed:
+            return run_program(placed, directory / "stdout.log", directory / "stderr.log")
     except OSError as error:
         program = invocation.argv[0]
         raise RunError.of("no_cli", f"cannot start {program}: {error.strerror}") from None
+
+
+def _grounds(run: Run, home: Path) -> Grounds:
+    """What an isolated agent may see and change."""
+    checkout, experiment = run.checkout(), run.evaluation.experiment
+    readable = [experiment.directory / place for place in experiment.settings.isolation.read]
+    if MCP_FILE in run.setup.files:
+        readable.append(experiment.library / "mcp")
+    return Grounds(
+        workspace=checkout.path,
+        repository=checkout.repository,
+        borrowed=(checkout.setup.path, checkout.setup.base.repository),
+        home=home,
+        readable=tuple(place.resolve() for place in readable if place.exists()),
+        endpoint=run.evaluation.agent.endpoint,
+    )
+
+
+def _disk_guard(run: Run, home: Path) -> DiskGuard:
+    limit = run.evaluation.experiment.settings.isolation.disk_bytes
+    checkout = run.checkout()
+    places = (checkout.path, checkout.repository, home)
+    return DiskGuard(limit, places, end=lambda: sweep(run.dir.path))
 
 
 def _set_tampering_aside(run: Run, started: _Started) -> tuple[str, ...]:
