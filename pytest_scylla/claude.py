@@ -54,9 +54,9 @@ WORDS = {
 """What Claude Code's field `error` says -> kind of error."""
 
 
-def keyless(env: Mapping[str, str]) -> str | None:
-    """Why the API cannot be asked with these variables: no key is set."""
-    return None if any(env.get(name) for name in KEYS) else f"no key: set {KEYS[0]}"
+def keyless(env: Mapping[str, str], names: Sequence[str] = KEYS) -> str | None:
+    """Why the API cannot be asked with these variables: none of the keys `names` is set."""
+    return None if any(env.get(name) for name in names) else f"no key: set {names[0]}"
 
 
 def access(env: Mapping[str, str]) -> dict[str, str]:

@@ -124,6 +124,9 @@ KINDS: Mapping[str, Kind] = {
         "install it, or correct isolation in experiment.yaml",
     ),
     "disk_limit": Kind("the agent stored more than it may", "raise isolation.disk_mb"),
+    "bad_answer": Kind(
+        "in a judge slot: no valid answer, asked twice", "read error.log in the slot's directory"
+    ),
     "lost": Kind("the run's worker died three times", "look for what ends it: memory, say"),
 }
 """Every kind of our own; an adapter of somebody else's may have others."""

@@ -174,7 +174,7 @@ def _the_object(text: str) -> dict[str, Any]:
     if not text.strip():
         raise ValueError("the answer is empty")
     found: list[dict[str, Any]] = []
-    for value in _objects(text):
+    for value in json_objects(text):
         if "items" in value and value not in found:
             found.append(value)
     if not found:
@@ -184,8 +184,8 @@ def _the_object(text: str) -> dict[str, Any]:
     return found[0]
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in a text."""
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The outermost JSON objects in a text. Raises ValueError for a key that is there twice."""
     decoder = json.JSONDecoder(object_pairs_hook=_unique)
     place = text.find("{")
     while place >= 0:

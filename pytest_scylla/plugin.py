@@ -107,9 +107,17 @@ def pytest_scylla_agents() -> Mapping[str, type[Agent]]:
 @pytest.hookimpl(trylast=True)
 def pytest_scylla_judges() -> Mapping[str, type[Judge]]:
     """The built-in judges, by the same door as everybody's."""
+    from .judges.anthropic import Anthropic
+    from .judges.claude_code import ClaudeCode
+    from .judges.command import Command
     from .judges.rubric_checks import RubricChecks
 
-    return {"rubric-checks": RubricChecks}
+    return {
+        "rubric-checks": RubricChecks,
+        "anthropic": Anthropic,
+        "claude-code": ClaudeCode,
+        "command": Command,
+    }
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

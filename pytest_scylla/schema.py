@@ -10,22 +10,32 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .agents.claude_code import ClaudeCode
-from .agents.command import Command
+from .agents import claude_code, command
 from .experiment import (
     ExperimentFile,
     IsolationConfig,
+    JudgeConfig,
     Price,
     PriceStep,
     Sequential,
     StepConfig,
     WorkspaceConfig,
 )
-from .judges.rubric_checks import RubricChecks
+from .judges import anthropic, rubric_checks
+from .judges import claude_code as claude_code_judge
+from .judges import command as command_judge
 from .yamlfile import Strict
 
-AGENTS: dict[str, type[BaseModel]] = {"command": Command, "claude-code": ClaudeCode}
-JUDGES: dict[str, type[BaseModel]] = {"rubric-checks": RubricChecks}
+AGENTS: dict[str, type[BaseModel]] = {
+    "command": command.Command,
+    "claude-code": claude_code.ClaudeCode,
+}
+JUDGES: dict[str, type[BaseModel]] = {
+    "rubric-checks": rubric_checks.RubricChecks,
+    "anthropic": anthropic.Anthropic,
+    "claude-code": claude_code_judge.ClaudeCode,
+    "command": command_judge.Command,
+}
 
 
 def experiment_schema() -> dict[str, Any]:
@@ -38,8 +48,8 @@ def experiment_schema() -> dict[str, Any]:
     for model in (IsolationConfig, Sequential, StepConfig, WorkspaceConfig, Price, PriceStep):
         _describe(model, definitions[model.__name__])
     definitions["Agent"] = _adapters(AGENTS, definitions)
+    definitions["Fallback"] = _adapters(JUDGES, definitions)
     definitions["Judge"] = _adapters(JUDGES, definitions)
-    definitions.pop("AdapterConfig", None)
     isolation = definitions["IsolationConfig"]
     kind = {"enum": isolation["properties"]["kind"]["enum"]}
     network = isolation["properties"]["network"]
@@ -48,6 +58,14 @@ def experiment_schema() -> dict[str, Any]:
                         {"type": "string", "pattern": "://"}]  # fmt: skip
     schema["properties"]["isolation"]["anyOf"] = [kind, {"$ref": "#/$defs/IsolationConfig"}]
     schema["properties"]["isolation"].pop("$ref", None)
+    fallback = _schema(JudgeConfig)["properties"]["fallback"]["description"]
+    for choice in definitions["Judge"]["anyOf"]:
+        choice["properties"]["fallback"] = {
+            "$ref": "#/$defs/Fallback",
+            "description": fallback,
+        }
+    for name in ("AdapterConfig", "JudgeConfig"):
+        definitions.pop(name, None)
     schema["properties"]["agent"] = {"$ref": "#/$defs/Agent"}
     schema["properties"]["judges"]["items"] = {"$ref": "#/$defs/Judge"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

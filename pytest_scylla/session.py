@@ -444,7 +444,8 @@ def _check_prices(loaded: Loaded) -> None:
     fallbacks = {f"judges.{n - 1}.fallback": judge for n, judge in loaded.fallbacks.items()}
     adapters: dict[str, Agent | Judge] = {"agent": loaded.agent, **judges, **fallbacks}
     for key, adapter in adapters.items():
-        if adapter.paid and adapter.model and not loaded.prices.known(adapter.model):
+        asked = adapter.paid and adapter.model and not getattr(adapter, "tells_cost", False)
+        if asked and not loaded.prices.known(str(adapter.model)):
             problem = f"there is no price for the model {adapter.model!r}"
             raise InputError(loaded.experiment.path, f"{key}.model", problem, NEXT_STEP)
 

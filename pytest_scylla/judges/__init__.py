@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..experiment import Task
 from ..judge_answer import JudgeAnswer, asked_items, read_answer
 from ..judge_prompt import Exhibits, Prompt, Template
+from ..prices import PriceList
 from ..results import AgentResult, ItemScore, PipelineResult, TokenStats
 from ..store import write_text
 
@@ -44,6 +45,11 @@ class Evidence:
     """What all runs' prompts share, and where the evidence goes."""
     experiment: Path
     """The directory of experiment.yaml."""
+    prices: PriceList
+
+    def cost_usd(self, model: str, tokens: TokenStats) -> float | None:
+        """What one request to a model costs, by the price list; None where it has no price."""
+        return self.prices.cost_usd(model, tokens) if self.prices.known(model) else None
 
     def prompt(self, most: int = MOST_EVIDENCE) -> Prompt:
         """The prompt with the evidence in it (`most` characters of it), saved as prompt.md."""
@@ -105,7 +111,8 @@ class Judge(Protocol):
     """A judge adapter with its options.
 
     An adapter that asks by `evidence.prompt` also has `prompted = True`: its judgments become
-    stale with the prompt's template and the task's text.
+    stale with the prompt's template and the task's text. One that knows its cost by itself has
+    `tells_cost = True`: its model needs no price.
     """
 
     @property

@@ -167,6 +167,7 @@ def _judge(
             slot=slot,
             template=evaluation.template,
             experiment=evaluation.experiment.directory,
+            prices=evaluation.prices,
         )
         judgment = _ask(run, judge, evidence, inputs)
         if fallback and not judgment.is_valid:

@@ -34,7 +34,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -342,6 +342,19 @@ def _response(answer: Answer, body: Body) -> Response:
     return _json_response(message)
 
 
+def _told(answer: Answer, body: Body) -> list[Usage]:
+    """What an answer says of its tokens, as far as it goes."""
+    if isinstance(answer, Failure) or answer.cut_after == 0:
+        return []
+    if answer.cut_after is None:
+        return [answer.usage]
+    if not body.get("stream"):
+        return []
+    kinds = [event["type"] for event in stream_events(_message(answer, body))]
+    whole = answer.cut_after > kinds.index("message_delta")
+    return [answer.usage if whole else replace(answer.usage, output_tokens=1)]
+
+
 def _broken_body(message: Body) -> Iterator[str]:
     text = json.dumps(message)
     yield text[: len(text) // 2]
@@ -367,6 +380,7 @@ class MessagesServer:
         self._script_all = script_all
         self._lock = threading.Lock()
         self._requests: list[Recorded] = []
+        self._told: list[Usage] = []
         self._http = _Server(host=HOST, port=port, threaded=True)
         self._http.expect_request(re.compile(".*")).respond_with_handler(self._handle)
 
@@ -403,6 +417,13 @@ class MessagesServer:
             if request.is_message and tool_names(request.body) and prefix in (None, request.prefix)
         ]
 
+    @property
+    def told(self) -> Usage:
+        """The tokens that the answers so far have told their clients, added up."""
+        with self._lock:
+            counts = [vars(usage) for usage in self._told]
+        return Usage(**{name: sum(c[name] for c in counts) for name in vars(Usage())})
+
     def check(self) -> None:
         """Raise the first exception that the script raised, if any."""
         self._http.check_handler_errors()
@@ -414,7 +435,10 @@ class MessagesServer:
         if request.method != "POST":
             return _failure_response(Failure(404, f"no {request.method} {request.path} here"))
         if request.is_message:
-            return _response(self._answer(request), request.body)
+            answer = self._answer(request)
+            with self._lock:
+                self._told += _told(answer, request.body)
+            return _response(answer, request.body)
         if request.path == "/v1/messages/count_tokens":
             return _json_response({"input_tokens": len(json.dumps(request.body)) // 4})
         return _failure_response(Failure(404, f"no {request.path} here"))
