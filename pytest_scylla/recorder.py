@@ -123,8 +123,10 @@ class Recorder:
     def clean_after_loss(self, id: str) -> None:
         """End what a dead worker's run has left behind: nobody else will."""
         from .processes import sweep
+        from .store import clean_temporary
 
         sweep(self.place(id))
+        clean_temporary(self.place(id))
 
     def give_up(self, id: str, why: str) -> None:
         """A run that killed its worker too often gets a durable reason, before others go on."""
@@ -268,9 +270,11 @@ class Recorder:
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
     def remember_unfinished(self) -> None:
         """After pytest has saved what failed: add what was selected and never finished."""
-        self._add_lastfailed(
-            id for id in self.selected if id not in self.reported and not self.has_verdict(id)
-        )
+        self._add_lastfailed(self._unfinished())
+
+    def _unfinished(self) -> list[str]:
+        """What was selected and has neither told its outcome nor left a verdict on disk."""
+        return [i for i in self.selected if i not in self.reported and not self.has_verdict(i)]
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The closing table of every experiment, and what was left undone."""
@@ -282,7 +286,7 @@ class Recorder:
             for line in closing_table(summary):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
-        left = [id for id in self.selected if id not in self.reported]
+        left = self._unfinished()
         if left:
             terminalreporter.write_line(
                 f"{len(left)} of {len(self.selected)} runs did not finish: "

@@ -302,6 +302,22 @@ class RunResult(SealedRecord):
         return listed / own - 1
 
 
+class AgentEnd(SealedRecord):
+    """agent/ended.json: how an agent ended; there until what it left is stored."""
+
+    exit_code: int
+    duration_seconds: float
+    timed_out: bool
+    disk_limit: bool = False
+    """It was ended because it had filled its share of the disk."""
+    silence_seconds: float
+    version: str
+    """Of the agent's program."""
+    own_files: tuple[str, ...]
+    """What is in agent/ by our own doing."""
+    inputs: Inputs
+
+
 class RunFailure(Record):
     """error.json: why a run has no verdict."""
 

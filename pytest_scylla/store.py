@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -216,36 +216,54 @@ class RunDir:
             return []
         return sorted(int(n[8:]) for n in names if n.startswith("attempt_") and n[8:].isdigit())
 
-    def set_aside(self) -> Path | None:
+    @property
+    def moving(self) -> Path:
+        """Where an earlier execution is while it is set aside; a kill may leave it there."""
+        return self.path / "attempts" / ".moving"
+
+    def set_aside(
+        self, before: Callable[[Path, Path], None] = lambda here, place: None
+    ) -> Path | None:
         """Move what an earlier execution left to `attempts/attempt_NN/`, whole.
 
         Returns the new place, or None where there was nothing to keep.
+        `before` is called with where all lies and where it will, before it gets that name.
+        What a kill has interrupted goes on; the verdict moves first, so that nobody takes what is
+        left for a whole run.
         """
-        try:
-            entries = [n for n in os.listdir(self.path) if n not in KEPT_IN_PLACE]
-        except FileNotFoundError:
-            return None
-        entries = [n for n in entries if not n.startswith(TEMPORARY)]
-        if not entries:
+        entries = self._to_set_aside()
+        if not entries and not self.moving.is_dir():
             return None
         place = self.attempts / f"attempt_{max(self.attempt_numbers(), default=0) + 1:02d}"
-        place.mkdir(parents=True)
+        self.moving.mkdir(parents=True, exist_ok=True)
         for name in entries:
-            os.replace(self.path / name, place / name)
+            os.replace(self.path / name, self.moving / name)
+        before(self.moving, place)
+        os.replace(self.moving, place)
         return place
+
+    def _to_set_aside(self) -> list[str]:
+        try:
+            names = [n for n in os.listdir(self.path) if n not in KEPT_IN_PLACE]
+        except FileNotFoundError:
+            return []
+        names = [name for name in names if not name.startswith(TEMPORARY)]
+        return sorted(names, key=lambda name: name != self.run_result.name)
+
+    @property
+    def ended(self) -> Path:
+        """How the agent ended, until its work is stored."""
+        return self.path / "agent" / "ended.json"
 
 
 KEPT_IN_PLACE = frozenset({"attempts"})
 
 
 def clean_temporary(root: Path) -> None:
-    """Remove half-written files directly in `root` (left by a process that was killed)."""
-    with contextlib.suppress(OSError):
-        for entry in _scan(root):
-            if entry.name.startswith(TEMPORARY):
-                os.unlink(entry.path)
-
-
-def _scan(root: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(root) as entries:
-        yield from entries
+    """Remove half-written files below `root` (a killed process leaves them), but in workspaces."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in ("workspace", "workspace.git")]
+        for name in names:
+            if name.startswith(TEMPORARY):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(folder, name))

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from .errors import ScyllaError
 from .processes import alive, sweep
-from .store import now, read_json, write_json
+from .store import clean_temporary, now, read_json, write_json
 
 FOLDER = ".locks"
 
@@ -44,9 +44,12 @@ class Tenancy:
                 f"cannot write to {self.results.parent}: {error.strerror}\n"
                 "  next: make room or make it writable, or name another place (--scylla-results)"
             ) from None
+        was_killed = self._owner.exists()
         self._say({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
         if self.results.is_dir():
             sweep(self.results)
+            if was_killed:
+                clean_temporary(self.results)
 
     def _say(self, owner: dict[str, Any]) -> None:
         write_json(self._owner, owner)

@@ -387,11 +387,16 @@ class Checkout:
         remove_tree(self.repository)
         self.index.unlink(missing_ok=True)
 
-    def relocate(self, place: Path) -> None:
-        """Tell a workspace that was moved, with its repository, to `place` where it is now."""
-        moved = Checkout(place, self.setup)
+    def relocate(self, here: Path, place: Path) -> None:
+        """Tell a workspace that lies in `here` with its repository that it will be in `place`.
+
+        What was cut off in the middle of a git command has left its locks.
+        """
+        moved = Checkout(here, self.setup)
         if moved.path.is_dir() and moved.repository.is_dir():
-            moved._attach()
+            for lock in moved.repository.rglob("*.lock"):
+                lock.unlink()
+            moved._attach(place)
 
     def patch(self) -> bytes:
         """What the agent changed against the start, whatever it committed.
@@ -433,18 +438,20 @@ class Checkout:
         write_text(self._unfinished, "")
         _borrow(self.repository, [self.setup.path, self.setup.base.repository])
 
-    def _attach(self) -> None:
-        """Join worktree and repository (see gitrepository-layout(5)), after either was moved."""
-        admin = self.repository / "worktrees" / self.path.name
-        admin.mkdir(parents=True, exist_ok=True)
-        write_text(admin / "gitdir", f"{self.path}/.git\n")
-        write_text(admin / "commondir", "../..\n")
-        if not (admin / "HEAD").exists():
-            write_text(admin / "HEAD", f"ref: refs/heads/{BRANCH}\n")
+    def _attach(self, place: Path | None = None) -> None:
+        """Join worktree and repository (see gitrepository-layout(5)), which lie in `place`."""
+        at = Checkout(place, self.setup) if place else self
+        admin = Path("worktrees", self.path.name)
+        here = self.repository / admin
+        here.mkdir(parents=True, exist_ok=True)
+        write_text(here / "gitdir", f"{at.path}/.git\n")
+        write_text(here / "commondir", "../..\n")
+        if not (here / "HEAD").exists():
+            write_text(here / "HEAD", f"ref: refs/heads/{BRANCH}\n")
         link = self.path / ".git"
         if link.is_dir() and not link.is_symlink():
             remove_tree(link)
-        write_text(link, f"gitdir: {admin}\n")
+        write_text(link, f"gitdir: {at.repository / admin}\n")
 
     def _done(self) -> None:
         shutil.copy2(self.repository / "worktrees" / self.path.name / "index", self.index)

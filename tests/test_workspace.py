@@ -689,7 +689,7 @@ def test_a_workspace_that_was_moved_still_works(
     place.mkdir(parents=True)
     for name in ("workspace", "workspace.git"):
         os.replace(checkout.path.parent / name, place / name)
-    checkout.relocate(place)
+    checkout.relocate(place, place)
     checkout.create()
     assert git(place / "workspace", "log", "-1", "--format=%s") == "kept"
     assert git(place / "workspace", "status", "--porcelain") == " M README.md"

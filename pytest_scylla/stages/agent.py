@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ..agents import Answer, Job, replay_script
@@ -29,7 +29,7 @@ from ..processes import (
     run as run_program,
 )
 from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
-from ..results import AgentResult, RunResult
+from ..results import AgentEnd, AgentResult, RunResult
 from ..scratch import scratch
 from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
 from ..tiers import MCP_FILE
@@ -64,8 +64,10 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     """
     if run.replayed is not None:
         return read_model(run.dir.agent_result, AgentResult) or _agent_of(run.replayed)
+    if run.dir.moving.is_dir():
+        clear(run)
     _rebuild(run)
-    kept = run.kept_agent_result()
+    kept = run.kept_agent_result() or _finish_ended(run, workspace)
     if kept is not None and not run.rejected:
         return kept
     setup = run.setup
@@ -142,45 +144,92 @@ def clear(run: Run) -> None:
     if run.dir.path.is_dir():
         sweep(run.dir.path)
         if had_agent(run):
-            checkout = run.checkout()
-            place = run.dir.set_aside()
-            if place and not run.shares_workspace:
-                checkout.relocate(place)
+            run.dir.set_aside(run.checkout().relocate)
         else:
             remove_tree(run.dir.agent)
             run.dir.error.unlink(missing_ok=True)
 
 
 def _execute(run: Run, workspace: Path) -> AgentResult:
-    evaluation, directory = run.evaluation, run.dir
+    directory = run.dir
+    write_text(directory.agent / "prompt.md", run.evaluation.experiment.task.prompt)
     with _own_home() as home:
-        prompt = evaluation.experiment.task.prompt
-        write_text(directory.agent / "prompt.md", prompt)
-        job = Job(
-            prompt=prompt,
-            prompt_file=directory.agent / "prompt.md",
-            workspace=workspace,
-            setup=run.setup,
-            experiment=evaluation.experiment.directory,
-            env=_environment(run, home),
-            timeout=_time_limit(run),
-            home=home,
-        )
-        invocation = evaluation.agent.invocation(job)
-        version = evaluation.agent.version()
+        job = _job(run, workspace, home)
+        invocation = run.evaluation.agent.invocation(job)
+        version = run.evaluation.agent.version()
         heed_the_end(run)
-        started = _announce(run, invocation)
+        own_files = _announce(run, invocation)
         with _kept_if_cut_off(run, invocation), _disk_guard(run, home) as guard:
             finished = _run(invocation, run, home)
             heed_the_end(run)
-        sweep(directory.path)
         if guard.exceeded:
             finished = replace(finished, timed_out=True)  # as any limit of ours
-        answer = evaluation.agent.answer(finished, job)
-        if guard.exceeded and answer.limited:
-            answer = replace(answer, stop_reason="disk_limit")
-    tampering = _set_tampering_aside(run, started)
-    return _record(run, invocation, finished, answer, version, tampering)
+        end = AgentEnd(
+            exit_code=finished.exit_code,
+            duration_seconds=finished.duration,
+            timed_out=finished.timed_out,
+            disk_limit=guard.exceeded,
+            silence_seconds=finished.silence,
+            version=version,
+            own_files=own_files,
+            inputs=run.agent_inputs(),
+        )
+        write_json(directory.ended, run.sealed(end), sync=run.evaluation.agent.paid)
+        return _conclude(run, job, invocation, finished, end)
+
+
+_STORED = ("timing.json", "MODEL.md", "output.txt", "changes.patch", "command_log.json",
+           "transcript.jsonl", "result.json")  # fmt: skip
+"""What `_record` writes: it may have been cut off in the middle."""
+
+
+def _finish_ended(run: Run, workspace: Workspace) -> AgentResult | None:
+    """The result of an agent that had ended when its worker died, before the result was stored."""
+    end = run.read(run.dir.ended, AgentEnd)
+    if end is None or run.rejected or end.inputs != run.agent_inputs():
+        return None
+    if not workspace.is_as_left:
+        return None
+    agent = run.dir.agent
+    for name in _STORED:
+        (agent / name).unlink(missing_ok=True)
+    log.info("%s: the agent had ended; its work is stored now", run.dir.path)
+    finished = Finished(
+        exit_code=end.exit_code,
+        stdout=text_of(agent / "stdout.log"),
+        stderr=text_of(agent / "stderr.log"),
+        duration=end.duration_seconds,
+        timed_out=end.timed_out,
+        silence=end.silence_seconds,
+    )
+    with _own_home() as home:
+        job = _job(run, run.checkout().path, home)
+        return _conclude(run, job, run.evaluation.agent.invocation(job), finished, end)
+
+
+def _conclude(
+    run: Run, job: Job, invocation: Invocation, finished: Finished, end: AgentEnd
+) -> AgentResult:
+    sweep(run.dir.path)
+    answer = run.evaluation.agent.answer(finished, job)
+    if end.disk_limit and answer.limited:
+        answer = replace(answer, stop_reason="disk_limit")
+    tampering = _set_tampering_aside(run, end)
+    return _record(run, invocation, finished, answer, end.version, tampering)
+
+
+def _job(run: Run, workspace: Path, home: Path) -> Job:
+    experiment = run.evaluation.experiment
+    return Job(
+        prompt=experiment.task.prompt,
+        prompt_file=run.dir.agent / "prompt.md",
+        workspace=workspace,
+        setup=run.setup,
+        experiment=experiment.directory,
+        env=_environment(run, home),
+        timeout=_time_limit(run),
+        home=home,
+    )
 
 
 @contextlib.contextmanager
@@ -232,23 +281,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass(frozen=True)
-class _Started:
-    at: str
-    agent_files: frozenset[str]
+def _announce(run: Run, invocation: Invocation) -> tuple[str, ...]:
+    """Write what is known before the agent starts, so that it is there if we are killed.
 
-
-def _announce(run: Run, invocation: Invocation) -> _Started:
-    """Write what is known before the agent starts, so that it is there if we are killed."""
+    Returns the names of what is in agent/ by our own doing.
+    """
     directory = run.dir.agent
     hidden = secrets(invocation.env)
     script = replay_script(invocation, run.checkout().setup.path, hidden)
     write_text(directory / "replay.sh", redact(script, hidden))
     (directory / "replay.sh").chmod(0o755)
-    started = now()
-    write_json(run.dir.started, {"at": started, "pid": os.getpid()})
-    names = {*os.listdir(directory), "stdout.log", "stderr.log"}
-    return _Started(started, frozenset(names))
+    write_json(run.dir.started, {"at": now(), "pid": os.getpid()})
+    return (*os.listdir(directory), "stdout.log", "stderr.log", run.dir.ended.name)
 
 
 def _run(invocation: Invocation, run: Run, home: Path) -> Finished:
@@ -258,6 +302,9 @@ def _run(invocation: Invocation, run: Run, home: Path) -> Finished:
         with isolated(isolation, invocation, _grounds(run, home)) as placed:
             return run_program(placed, directory / "stdout.log", directory / "stderr.log")
     except OSError as error:
+        full = disk_error(error) if error.filename is None else None
+        if full is not None:  # its output could not be stored
+            raise full from None
         program = invocation.argv[0]
         raise RunError.of("no_cli", f"cannot start {program}: {error.strerror}") from None
 
@@ -285,10 +332,10 @@ def _disk_guard(run: Run, home: Path) -> DiskGuard:
     return DiskGuard(limit, places, end=lambda: sweep(run.dir.path))
 
 
-def _set_tampering_aside(run: Run, started: _Started) -> tuple[str, ...]:
+def _set_tampering_aside(run: Run, end: AgentEnd) -> tuple[str, ...]:
     """Move what the agent left above its workspace out of the way: it is reported, never read."""
     strange = [n for n in sorted(os.listdir(run.dir.path)) if n not in OWN_FILES]
-    inside = sorted(set(os.listdir(run.dir.agent)) - started.agent_files)
+    inside = sorted(set(os.listdir(run.dir.agent)) - set(end.own_files))
     found = [*strange, *(f"agent/{name}" for name in inside)]
     place = run.dir.path / "tampering"
     if found:
@@ -342,6 +389,7 @@ def _record(
     write_json(directory / "command_log.json", log_of_it, sync=paid)
     write_json(run.dir.agent_result, result, sync=paid)
     run.dir.started.unlink()
+    run.dir.ended.unlink(missing_ok=True)
     if answer.error is not None:
         raise answer.error
     return result
@@ -410,5 +458,6 @@ def _model_md(run: Run, answer: Answer, version: str) -> str:
 
 
 def had_agent(run: Run) -> bool:
-    """An execution has begun in the run's directory."""
-    return read_json(run.dir.agent_result) is not None or run.dir.started.exists()
+    """An execution has begun in the run's directory, whatever is left of it."""
+    signs = (run.dir.started, run.dir.agent_result, run.dir.agent / "stdout.log", run.dir.moving)
+    return any(sign.exists() for sign in signs)

@@ -42,6 +42,12 @@ class Workspace:
             self._claim()
         return checkout.path
 
+    @property
+    def is_as_left(self) -> bool:
+        """The worktree is there, as this run's agent left it."""
+        self.hold()
+        return self._run.checkout().exists and self._holds_this_run()
+
     def fresh(self) -> Path:
         """A workspace in which no agent has worked."""
         checkout = self._run.checkout()

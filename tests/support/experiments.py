@@ -118,7 +118,7 @@ def rubric(*items: Mapping[str, Any], threshold: float = 0.6) -> dict[str, Any]:
 class Experiment:
     """An experiment folder `experiments/<name>` with task and tier library inside.
 
-    `agent` is shell; `settings` are further keys of experiment.yaml.
+    `agent` is shell, `paid` what it is said to be; `settings` are further keys of experiment.yaml.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class Experiment:
         name: str = "toy",
         *,
         agent: str = WORKS,
+        paid: bool = False,
         tiers: Mapping[str, Any] = ONE_TIER,
         rubric: Mapping[str, Any] | None = None,
         runs: int = 1,
@@ -145,7 +146,7 @@ class Experiment:
             "agent": {
                 "adapter": "command",
                 "command": ["/bin/sh", "{experiment}/agent.sh"],
-                "paid": False,
+                "paid": paid,
             },
             "judges": [{"adapter": "rubric-checks"}],
             **settings,
