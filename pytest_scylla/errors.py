@@ -5,6 +5,7 @@ Every message is complete in itself: what happened, where (file and key), and th
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +128,27 @@ KINDS: Mapping[str, Kind] = {
     "bad_answer": Kind(
         "in a judge slot: no valid answer, asked twice", "read error.log in the slot's directory"
     ),
+    "disk": Kind(
+        "there is no room on the disk, or it cannot be written to",
+        "make room or make it writable, then give the same command: what is stored is kept, and "
+        "only the rest is done",
+    ),
     "lost": Kind("the run's worker died three times", "look for what ends it: memory, say"),
 }
 """Every kind of our own; an adapter of somebody else's may have others."""
+
+_OF_THE_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+)
+
+
+def disk_error(error: BaseException | None) -> RunError | None:
+    """The error `disk` with its next step, where an OSError says that something was not stored."""
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
+        return None
+    where = f" {error.filename}" if error.filename else ""
+    return RunError.of("disk", f"cannot write{where}: {error.strerror}")
+
 
 JUDGED = ("turn_limit", "budget_limit", "time_limit", "disk_limit")
 """Kinds that end the agent's work and are no error: what is there is judged."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .collection import SESSION
-from .errors import InputError, ScyllaError
+from .errors import InputError, ScyllaError, disk_error
 from .plan import Spec
 from .reporting import facts_of
 from .session import inputs_of, merged
@@ -64,6 +64,8 @@ class Recorder:
         self.results: dict[Path, bool] = {}
         """Directory -> something in it is new."""
         self.summaries: list[ExperimentSummary] = []
+        self.trouble: str | None = None
+        """Why there are no reports of the session."""
 
     def _load(self, paths: Iterable[Path]) -> Iterator[tuple[str, Known]]:
         """Experiments by node id; one that cannot be read is reported where it is collected."""
@@ -255,10 +257,18 @@ class Recorder:
             self.results[path] = self.results.get(path, False) or new
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the reports of every results directory that this session touched."""
         if not self.results:
             return
+        try:
+            self._write_reports()
+        except OSError as error:
+            self.trouble = str(disk_error(error) or error)
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _write_reports(self) -> None:
         from .evaluation import set_forgeries_aside
         from .reports.writing import report
 
@@ -286,6 +296,8 @@ class Recorder:
             for line in closing_table(summary):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
+        if self.trouble:
+            terminalreporter.write_line(f"scylla: no reports: {self.trouble}", red=True)
         left = self._unfinished()
         if left:
             terminalreporter.write_line(

@@ -13,7 +13,7 @@ import pytest
 
 from . import recovery, session
 from .collection import SESSION, RunItem
-from .errors import NotRun, RunError, ScyllaError
+from .errors import NotRun, RunError, ScyllaError, disk_error
 from .fixtures import RUN, VERDICT, Verdict
 from .selection import SELECTED
 
@@ -132,6 +132,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestR
     if run is None:
         return
     error = call.excinfo.value if call.excinfo else None
+    error = disk_error(error) or error
     if isinstance(error, ScyllaError):
         report.longrepr = str(error)
     if report.skipped and isinstance(item, RunItem) and isinstance(report.longrepr, tuple):

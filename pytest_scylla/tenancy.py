@@ -37,15 +37,17 @@ class Tenancy:
         try:
             self._owner.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            was_killed = self._owner.exists()
+            self._say({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
         except Timeout:
             raise ScyllaError(self._taken()) from None
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
+            self._lock.release()
+            why = getattr(error, "strerror", None) or "its file system has no locks"
             raise ScyllaError(
-                f"cannot write to {self.results.parent}: {error.strerror}\n"
+                f"cannot write to {self.results.parent}: {why}\n"
                 "  next: make room or make it writable, or name another place (--scylla-results)"
             ) from None
-        was_killed = self._owner.exists()
-        self._say({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
         if self.results.is_dir():
             sweep(self.results)
             if was_killed:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ..agents import Answer, Job, replay_script
-from ..errors import NotRun, RunError
+from ..errors import NotRun, RunError, disk_error
 from ..evaluation import Run
 from ..isolation import DiskGuard, Grounds, isolated, unavailable
 from ..prices import UnknownModel, Usage
@@ -40,6 +41,9 @@ from .judging import will_ask
 from .workspace import Workspace
 
 log = logging.getLogger("pytest_scylla")
+
+LEAST_ROOM = 8 * 2**20
+"""Bytes that must be free before an agent starts: what it does is worth nothing if not stored."""
 
 NO_OUTPUT = "(the agent printed nothing)\n"
 OWN_FILES = frozenset(
@@ -158,6 +162,7 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
         invocation = run.evaluation.agent.invocation(job)
         version = run.evaluation.agent.version()
         heed_the_end(run)
+        _require_room(run)
         own_files = _announce(run, invocation)
         with _kept_if_cut_off(run, invocation), _disk_guard(run, home) as guard:
             finished = _run(invocation, run, home)
@@ -176,6 +181,14 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
         )
         write_json(directory.ended, run.sealed(end), sync=run.evaluation.agent.paid)
         return _conclude(run, job, invocation, finished, end)
+
+
+def _require_room(run: Run) -> None:
+    free = shutil.disk_usage(run.dir.agent).free
+    if free < LEAST_ROOM:
+        raise RunError.of(
+            "disk", f"{run.evaluation.results}: no agent is started with {free >> 10} KiB free"
+        )
 
 
 _STORED = ("timing.json", "MODEL.md", "output.txt", "changes.patch", "command_log.json",

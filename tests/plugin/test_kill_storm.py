@@ -102,6 +102,7 @@ class Storm(Experiment):
             runs=RUNS,
             paid=True,
             judges=[{"adapter": "rubric-checks"}, {"adapter": "stub"}],
+            prices={"stub": {"input": 1, "output": 1}},
         )
         self.write("conftest.py", JUDGE.replace("LOG", repr(str(self.calls))))
 
