@@ -354,6 +354,14 @@ def counted_result(run: RunDir) -> RunResult | None:
     return newest
 
 
+def latest_result(run: RunDir) -> RunResult | None:
+    """The result of the latest attempt of a run that was judged."""
+    newest = read_model(run.run_result, RunResult)
+    attempts = (run.attempts / f"attempt_{n:02d}" for n in reversed(run.attempt_numbers()))
+    earlier = (read_model(place / "run_result.json", RunResult) for place in attempts)
+    return newest or next((result for result in earlier if result), None)
+
+
 def _asked(result: RunResult) -> dict[str, Inputs]:
     """What a result was made from, less what the agent did with it."""
     return {

@@ -54,7 +54,7 @@ class HtmlColumns:
     def _texts(self, facts: dict[str, Any]) -> dict[str, str]:
         tokens, seconds = facts.get("tokens_total"), facts.get("duration_seconds")
         score, cost = facts.get("score"), facts.get("cost_usd")
-        run = f"run_{facts['run']:02d}"
+        run = f"run_{facts['run']:02d}" + (" ↻" if facts.get("attempts", 1) > 1 else "")
         return {
             "tier": escape(facts["tier"]),
             "subtest": escape(facts["subtest"]),

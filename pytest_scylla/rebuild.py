@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .agents import answer_from_event, result_event
-from .consensus import agree, counted
+from .consensus import agree, settled, counted
 from .errors import ScyllaError
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
 from .status import agent_is_valid, run_is_valid
@@ -250,6 +250,10 @@ def _judge_seconds(run: RunDir) -> float:
     return sum(seconds for seconds in slots if seconds is not None)
 
 
+_MISSING = {"score": None, "passed": None, "grade": None, "reasoning": "", "is_valid": False}
+"""A slot that has no judgment, or none that is whole."""
+
+
 class Panel:
     """How the judges of a tree come to one verdict, as the tree itself says it."""
 
@@ -267,7 +271,10 @@ class Panel:
         try:
             rules = PanelRules.of(settings, slots)
             rubric = load_rubric(self.tree.path / "rubric.yaml")
-            consensus = agree(rubric, list(judged.values()), rules)
+            asked = not settled(rubric, list(judged.values()), rules)
+            missing = Judgment.model_validate({**_MISSING, "asked": asked})
+            slots_of_it = [judged.get(number, missing) for number in range(1, slots + 1)]
+            consensus = agree(rubric, slots_of_it, rules)
         except (ScyllaError, ValueError):
             return None
         said = consensus.model_dump(include={"score", "passed", "grade", "reasoning"})

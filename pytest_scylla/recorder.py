@@ -273,9 +273,12 @@ class Recorder:
         from .reports.writing import report
 
         session = self.config.stash[SESSION]
+        latest = self.config.getoption("scylla_attempt") == "latest"
         for path in self.results:
             set_forgeries_aside(path, session.started_at, session.secret)
-        self.summaries = [report(path, new) for path, new in self.results.items() if path.is_dir()]
+        self.summaries = [
+            report(path, new, latest) for path, new in self.results.items() if path.is_dir()
+        ]
 
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
     def remember_unfinished(self) -> None:

@@ -26,6 +26,12 @@ def add_options(group: pytest.OptionGroup) -> None:
         help="make lost result files, checkpoint.json and all reports anew from what is in the "
         "results directories; nothing is run, and nobody is asked",
     )
+    group.addoption(
+        "--scylla-attempt",
+        choices=("first", "latest"),
+        default="first",
+        help="which judged attempt of a run this session's reports count (default: first)",
+    )
 
 
 def register(config: pytest.Config, recorder: Recorder) -> None:
@@ -83,6 +89,7 @@ class Recovery:
         self.rebuild = rebuild
         self.alone = alone
         self.figures = figures
+        self.latest = config.getoption("scylla_attempt") == "latest"
         self.held: list[Tenancy] = []
         self.done: list[tuple[str, ExperimentSummary]] = []
 
@@ -119,7 +126,7 @@ class Recovery:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Rebuild; a session that looks at results alone has no tests, and that is right."""
         if self.rebuild:
-            self.done = [rebuild(path) for path in self.trees]
+            self.done = [rebuild(path, latest=self.latest) for path in self.trees]
         if self.alone and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
 
@@ -134,7 +141,7 @@ class Recovery:
             from .reports.summary import summarise
 
             for path in self.trees:
-                self._figures(terminalreporter, summarise(path))
+                self._figures(terminalreporter, summarise(path, latest=self.latest))
 
     def _statuses(self) -> list[str]:
         from .status import tree_counts
@@ -153,7 +160,7 @@ class Recovery:
             terminalreporter.write_line(line)
 
 
-def rebuild(path: Path) -> tuple[str, ExperimentSummary]:
+def rebuild(path: Path, *, latest: bool = False) -> tuple[str, ExperimentSummary]:
     """Make lost files of a results directory anew; says what was made, and what there is now."""
     from .rebuild import rebuild_runs
     from .reports.writing import write_reports
@@ -161,6 +168,6 @@ def rebuild(path: Path) -> tuple[str, ExperimentSummary]:
 
     tree = ResultsTree(path)
     written = rebuild_runs(tree)
-    summary = write_reports(path, keep=tree.foreign)
+    summary = write_reports(path, keep=tree.foreign, latest=latest)
     said = ", ".join(f"{count} {name}" for name, count in sorted(written.items()))
     return f"made anew: {said or 'no result file'}; checkpoint.json and reports", summary

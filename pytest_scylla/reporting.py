@@ -168,6 +168,7 @@ def _facts(
         "tier": run.subtest.tier,
         "subtest": run.subtest.id,
         "run": run.number,
+        "attempts": len(run.dir.attempt_numbers()) + 1,
         "directory": str(run.dir.path),
         "results": str(run.evaluation.results),
     }

@@ -23,6 +23,7 @@ def run_report(run: RunSummary) -> dict[str, Any]:
         "duration_seconds": result.duration_seconds if result else None,
         "token_stats": result.token_stats.model_dump() if result else None,
         "attempts": run.attempts,
+        "counted_attempt": run.counts,
         "parent": "../report.json",
     }
     if run.failure is not None:
@@ -186,6 +187,7 @@ def _summary(figures: Figures) -> dict[str, Any]:
         "passed": figures.passed,
         "failed": figures.failed,
         "errors": figures.errors,
+        "repeated": len(figures.repeated),
         "pass_rate": figures.pass_rate,
         "pass_rate_interval": list(interval) if interval else None,
         "mean_score": figures.mean_score,

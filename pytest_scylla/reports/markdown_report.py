@@ -80,7 +80,7 @@ def run_report(run: RunSummary) -> str:
             parts.append(f"**Tampering**: left above the workspace and set aside: {files}\n")
     if run.attempts > 1:
         parts.append(
-            f"**{run.attempts} executions**; the first judged one counts "
+            f"**{run.attempts} executions**; the {run.counts} judged one counts "
             "(earlier ones: `attempts/`)\n"
         )
     links = [f"[{name}]({file})" for name, file in FILES.items() if (run.path / file).exists()]
@@ -131,7 +131,7 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
     return (
         f"# {tier} / {subtest.id}\n\n[tier](../report.md) · [what it puts into the workspace]"
         f"(config_manifest.json)\n\n{_figures(subtest.figures)}\n{table(head, rows)}"
-        "\n↻: more than one execution; the first judged one counts.\n"
+        "\n↻: more than one execution.\n"
     )
 
 
@@ -214,5 +214,14 @@ def _figures(figures: Figures) -> str:
         f"{figures.passed} of {figures.judged} judged runs passed ({rate(figures)}); "
         f"{figures.errors} without a verdict. Mean score {number(figures.mean_score)}, "
         f"cost {money(figures.cost)}, cost of pass {money(figures.cost_of_pass)}, "
-        f"{figures.tokens.total:,} tokens.\n"
+        f"{figures.tokens.total:,} tokens.\n" + repeated(figures)
     )
+
+
+def repeated(figures: Figures) -> str:
+    """Says where runs had more than one execution, and which of them counts."""
+    runs = figures.repeated
+    if not runs:
+        return ""
+    had = f"{len(runs)} run{'s' if len(runs) > 1 else ''} had more than one execution"
+    return f"↻ {had}: the {runs[0].counts} judged one counts.\n"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..evaluation import Cell, best_cell, counted_result
+from ..evaluation import Cell, best_cell, counted_result, latest_result
 from ..results import AgentResult, JudgeVote, Judgment, RunFailure, RunResult, TokenStats
 from ..statistics import (
     Unknown,
@@ -38,6 +39,8 @@ class RunSummary:
     """Executions in all; more than one marks a second chance."""
     cost_usd: float | None
     """USD of the execution that counts; also known for some runs without a verdict."""
+    counts: str = "first"
+    """Which judged attempt counts: the first, or the latest."""
 
     @property
     def name(self) -> str:
@@ -70,7 +73,9 @@ class RunSummary:
         result = self.result.model_dump_json() if self.result else None
         failure = self.failure.model_dump_json() if self.failure else None
         votes = "" if self.result is None or self.votes == self.result.judges else str(self.votes)
-        return digest([self.number, result, failure, self.attempts, self.cost_usd, votes])
+        return digest(
+            [self.number, result, failure, self.attempts, self.counts, self.cost_usd, votes]
+        )
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,11 @@ class Figures:
     def failed(self) -> int:
         """Runs that the judges turned down."""
         return self.judged - self.passed
+
+    @property
+    def repeated(self) -> tuple[RunSummary, ...]:
+        """Runs with more than one execution."""
+        return tuple(run for run in self.runs if run.attempts > 1)
 
     @property
     def errors(self) -> int:
@@ -264,26 +274,34 @@ def _rank(tier: TierSummary) -> tuple[float, float]:
     return (float("inf") if cost is None else cost, -score)
 
 
-def summarise(results: Path) -> ExperimentSummary:
-    """Read a results directory."""
+def summarise(results: Path, *, latest: bool = False) -> ExperimentSummary:
+    """Read a results directory.
+
+    Of a run with several attempts the first judged one counts, or with `latest` the latest. The
+    best subtests are those of the first ones all the same: that is what other tiers inherit.
+    """
     tree = ResultsTree(results)
     there = tree.tiers()
     tiers = [tier for tier in tree.config.get("tiers_to_run") or there if tier in there]
     return ExperimentSummary(
         id=tree.experiment_id,
         path=results,
-        tiers=tuple(_tier(tree, tier) for tier in tiers),
+        tiers=tuple(_tier(tree, tier, latest) for tier in tiers),
         agent=str(next(iter(tree.config.get("models") or ()), "")),
     )
 
 
-def _tier(tree: ResultsTree, tier: str) -> TierSummary:
+def _tier(tree: ResultsTree, tier: str, latest: bool) -> TierSummary:
+    runs = {name: tree.runs(tier, name) for name in tree.subtests(tier)}
     subtests = tuple(
-        SubtestSummary(name, tree.subtest(tier, name), Figures(tuple(_runs(tree, tier, name))))
-        for name in tree.subtests(tier)
+        SubtestSummary(
+            name,
+            tree.subtest(tier, name),
+            Figures(tuple(summarise_run(run, latest=latest) for run in there)),
+        )
+        for name, there in runs.items()
     )
-    cells = {s.id: Cell(tier, s.id, tuple(s.figures.results)) for s in subtests}
-    best = best_cell(cells.values())
+    best = best_cell(_cell(tier, subtest, runs[subtest.id], latest) for subtest in subtests)
     return TierSummary(
         id=tier,
         name=tier,
@@ -293,14 +311,17 @@ def _tier(tree: ResultsTree, tier: str) -> TierSummary:
     )
 
 
-def _runs(tree: ResultsTree, tier: str, subtest: str) -> list[RunSummary]:
-    return [summarise_run(run) for run in tree.runs(tier, subtest)]
+def _cell(tier: str, subtest: SubtestSummary, runs: Sequence[RunDir], latest: bool) -> Cell:
+    results = subtest.figures.results
+    if latest and subtest.figures.repeated:
+        results = [result for run in runs if (result := counted_result(run))]
+    return Cell(tier, subtest.id, tuple(results))
 
 
-def summarise_run(run: RunDir) -> RunSummary:
-    """Read a run directory."""
+def summarise_run(run: RunDir, *, latest: bool = False) -> RunSummary:
+    """Read a run directory; `latest`: which attempt counts."""
     attempts = run.attempt_numbers()
-    result = counted_result(run)
+    result = latest_result(run) if latest else counted_result(run)
     agent = None if result else read_model(run.agent_result, AgentResult)
     return RunSummary(
         number=run.number,
@@ -308,5 +329,6 @@ def summarise_run(run: RunDir) -> RunSummary:
         result=result,
         failure=None if result else read_model(run.error, RunFailure),
         attempts=len(attempts) + 1,
+        counts="latest" if latest else "first",
         cost_usd=result.cost_usd if result else (agent.cost_usd if agent else None),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .markdown_report import HEAD, NONE, row
+from .markdown_report import HEAD, NONE, repeated, row
 from .summary import ExperimentSummary
 
 LONGEST = 12
@@ -21,7 +21,7 @@ def closing_table(experiment: ExperimentSummary) -> list[str]:
     """The lines of the table, in columns."""
     table = rows(experiment)
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return [_line(line, widths) for line in table]
+    return [*(_line(line, widths) for line in table), *repeated(experiment.figures).splitlines()]
 
 
 def _best(experiment: ExperimentSummary) -> str:

@@ -12,23 +12,24 @@ from ..store import RunDir, now, read_json, write_json
 from ..tree import ResultsTree
 from . import json_report, markdown_report
 from .spending import spent
-from .summary import ExperimentSummary, summarise, summarise_run
+from .summary import ExperimentSummary, RunSummary, summarise, summarise_run
 
 
-def report(results: Path, new: bool) -> ExperimentSummary:
+def report(results: Path, new: bool, latest: bool = False) -> ExperimentSummary:
     """Reports after a session. In a tree of ProjectScylla in which nothing is `new` the reports
     stay as they are."""
     if ResultsTree(results).foreign and not new:
-        return summarise(results)
-    return write_reports(results)
+        return summarise(results, latest=latest)
+    return write_reports(results, latest=latest)
 
 
-def write_reports(results: Path, *, keep: bool = False) -> ExperimentSummary:
+def write_reports(results: Path, *, keep: bool = False, latest: bool = False) -> ExperimentSummary:
     """Reports and checkpoint.json of an experiment, its tiers and subtests, from what is there.
 
     With `keep`, what is there of them stays as it is, and only what is missing is written.
+    `latest`: of several attempts the latest counts, and not the first.
     """
-    experiment = summarise(results)
+    experiment = summarise(results, latest=latest)
     money = spent(results)
     for tier in experiment.tiers:
         for subtest in tier.subtests:
@@ -39,8 +40,8 @@ def write_reports(results: Path, *, keep: bool = False) -> ExperimentSummary:
                 keep,
             )
             for run in subtest.runs:
-                if not (run.path / "report.md").exists() or not (run.path / "report.json").exists():
-                    write_run_report(run.path, keep=keep)
+                if run.attempts > 1 or not _has_reports(run.path):
+                    _write_run_report(run, keep)
         _write(tier.path, json_report.tier_report(tier), markdown_report.tier_report(tier), keep)
         _write_json(tier.path / "result.json", json_report.tier_result(tier), keep)
         _write_json(tier.path / "best_subtest.json", json_report.best_subtest(tier), keep)
@@ -57,8 +58,15 @@ def write_reports(results: Path, *, keep: bool = False) -> ExperimentSummary:
 
 def write_run_report(path: Path, *, keep: bool = False) -> None:
     """report.json and report.md of one run."""
-    run = summarise_run(RunDir(path))
-    _write(path, json_report.run_report(run), markdown_report.run_report(run), keep)
+    _write_run_report(summarise_run(RunDir(path)), keep)
+
+
+def _write_run_report(run: RunSummary, keep: bool) -> None:
+    _write(run.path, json_report.run_report(run), markdown_report.run_report(run), keep)
+
+
+def _has_reports(run: Path) -> bool:
+    return (run / "report.md").exists() and (run / "report.json").exists()
 
 
 def _write(folder: Path, data: dict[str, Any], text: str, keep: bool) -> None:

@@ -78,6 +78,22 @@ def test_the_first_judged_attempt_is_the_one_that_counts(done: Experiment) -> No
     assert "2 executions" in (done.path(LATE) / "report.md").read_text()
 
 
+def test_the_latest_attempt_counts_where_that_is_asked_for(done: Experiment) -> None:
+    done.run("--lf")
+    latest = done.run("--scylla-attempt", "latest")
+    latest.stdout.fnmatch_lines(
+        "↻ 1 run had more than one execution: the latest judged one counts."
+    )
+    assert read(done.path("report.json"))["summary"]["mean_score"] == 1.0
+    assert read(done.path("report.json"))["summary"]["repeated"] == 1
+    report = read(done.path(LATE) / "report.json")
+    assert (report["counted_attempt"], report["score"]) == ("latest", 1.0)
+    assert read(done.path("T0/best_subtest.json"))["winning_subtest"] == "00-good"
+    first = done.run()
+    first.stdout.fnmatch_lines("↻ 1 run had more than one execution: the first judged one counts.")
+    assert read(done.path(LATE) / "report.json")["score"] == 0.0
+
+
 def test_an_errored_run_is_executed_again(toy: Experiment) -> None:
     toy.write_agent("case $run in *late*) exit 1 ;; esac; echo done > answer.txt")
     toy.run().assert_outcomes(passed=1, errors=1)

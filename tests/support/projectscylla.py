@@ -182,7 +182,7 @@ def reports() -> dict[str, dict[str, Any]]:
         found[f"{tier}/{id}/run_01/report.json"] = {**run, "duration_seconds": 42.5}
         child = {"run_number": 1, **known, "report": "./run_01/report.json"}
         summary = {"total_runs": 1, "passed": 1, "pass_rate": 1.0, "median_score": MEANS[tier]}
-        figures = {"std_dev": 0.0, "total_cost": COSTS[tier], "grade_distribution": {"B": 1}}
+        figures = {"total_cost": COSTS[tier], "grade_distribution": {"B": 1}}
         found[f"{tier}/{id}/report.json"] = {
             "subtest_id": id,
             "tier_id": tier,
