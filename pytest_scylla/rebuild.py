@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .agents import answer_from_event, result_event
-from .consensus import agree, settled, counted
+from .consensus import agree, counted, settled
 from .errors import ScyllaError
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
 from .status import agent_is_valid, run_is_valid
