@@ -80,7 +80,8 @@ def agree(rubric: Rubric, judgments: Sequence[Judgment], rules: PanelRules) -> C
 def _require_quorum(
     judgments: Sequence[Judgment], valid: Sequence[Judgment], rules: PanelRules
 ) -> None:
-    asked = sum(judgment.asked for judgment in judgments)
+    spared = sum(not judgment.asked for judgment in judgments)
+    asked = max(rules.slots, len(judgments)) - spared
     needed = rules.needed(asked)
     if len(valid) >= max(needed, 1):
         return

@@ -195,6 +195,14 @@ class ItemScore(Record):
     reason: str = ""
 
 
+class ExecutedItems(SealedRecord):
+    """judge/executed.json: the rubric items that commands have decided, for all slots alike."""
+
+    items: dict[str, ItemScore]
+    duration_seconds: float = 0.0
+    inputs: Inputs = Field(default_factory=dict)
+
+
 class CategoryScore(Record):
     """What one rubric category got; N/A items are left out of all sums."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .status import AgentStatus, JudgeStatus
 
 AGENT_STATUSES = ("completed", "results", "failed", "partial", "missing", "stale")
-JUDGE_STATUSES = ("complete", "missing", "failed", "partial", "agent_failed")
+JUDGE_STATUSES = ("complete", "not_asked", "missing", "failed", "partial", "agent_failed")
 FROM = ("workspace", "agent", "pipeline", "judge", "report")
 UNTIL = ("agent", "pipeline", "judge")
 

@@ -99,6 +99,8 @@ def _judge(run: Run, number: int) -> str | None:
         return "no judgment yet"
     if run.forgets("judge", path) or run.slot_selected(number):
         return "asked for (--scylla-from or --scylla-judge-status)"
+    if not judgment.asked and run.evaluation.experiment.panel.margin is not None:
+        return None
     if not judgment.is_valid:
         return f"its judgment is not valid: {judgment.error or 'no reason given'}"
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}

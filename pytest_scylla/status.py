@@ -18,7 +18,7 @@ from .store import RunDir
 from .tree import ResultsTree
 
 AgentStatus = Literal["completed", "results", "failed", "partial", "missing", "stale"]
-JudgeStatus = Literal["complete", "missing", "failed", "partial", "agent_failed"]
+JudgeStatus = Literal["complete", "not_asked", "missing", "failed", "partial", "agent_failed"]
 
 AGENT_STATUSES: tuple[AgentStatus, ...] = get_args(AgentStatus)
 """`stale` is for those who know what is asked now: complete, but an input has changed since."""
@@ -84,6 +84,7 @@ def judge_status(slot: Path, agent_valid: bool) -> JudgeStatus:
     """Status of a judge slot.
 
     agent_failed: there is nothing to judge. missing: never asked. complete: a valid judgment.
+    not_asked: a sequential panel did not need it.
     partial: begun, with neither judgment nor error. failed: anything else.
     """
     if not agent_valid:
@@ -96,6 +97,8 @@ def judge_status(slot: Path, agent_valid: bool) -> JudgeStatus:
         return "missing"
     if "judgment.json" in names and _is_valid_judgment(f"{slot}/judgment.json"):
         return "complete"
+    if was_not_asked(slot):
+        return "not_asked"
     return "failed" if "judgment.json" in names or "error.log" in names else "partial"
 
 
@@ -151,6 +154,12 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
     yield row[0].ljust(widths[0])
     for text, width in zip(row[1:], widths[1:], strict=True):
         yield text.rjust(width)
+
+
+def was_not_asked(slot: Path) -> bool:
+    """The slots before this one agreed, and nothing is there but the note of it."""
+    judgment = _object(f"{slot}/judgment.json")
+    return judgment is not None and judgment.get("asked") is False
 
 
 def _is_valid_judgment(path: str) -> bool:

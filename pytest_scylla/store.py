@@ -188,6 +188,11 @@ class RunDir:
         """There while an agent works; found later, it says that the agent was cut off."""
         return self.path / "agent" / "started.json"
 
+    @property
+    def executed(self) -> Path:
+        """What commands have decided of the rubric."""
+        return self.path / "judge" / "executed.json"
+
     def __fspath__(self) -> str:
         return str(self.path)
 

@@ -26,7 +26,7 @@ INVALID = [
 
 
 def rules(quorum: int | None = 1, **changes: Any) -> PanelRules:
-    return PanelRules(slots=3, quorum=quorum, **changes)
+    return PanelRules(slots=1, quorum=quorum, **changes)
 
 
 hundredths = st.integers(0, 100).map(lambda n: n / 100)

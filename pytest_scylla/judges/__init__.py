@@ -45,6 +45,8 @@ class Evidence:
     """What all runs' prompts share, and where the evidence goes."""
     experiment: Path
     """The directory of experiment.yaml."""
+    executed: Mapping[str, ItemScore]
+    """The items that commands have decided; they win over what a judge says of them."""
     prices: PriceList
 
     def cost_usd(self, model: str, tokens: TokenStats) -> float | None:

@@ -1,8 +1,7 @@
 """The judge without a model: rubric items with `run:` decide by their exit status.
 
-Each command runs with a shell in a copy of the agent's workspace, with SCYLLA_TASK set to the
-task's directory. Exit status 0 = met, all points; anything else, or no end in time = not met.
-Items without `run:` are N/A for this judge.
+The commands are executed once for a run, whoever judges it, and their results are in every slot:
+this one adds nothing to them. Items without `run:` are N/A for it.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from typing import Any
 
 from pydantic import Field
 
-from ..checks import Check, run_check
 from ..errors import RunError
 from ..results import ItemScore
-from ..rubric import Item
 from ..yamlfile import Strict
 from . import Evidence, Grading
+
+UNDECIDED = ItemScore(achieved="N/A", max="N/A", reason="no command decides this item")
 
 
 class RubricChecks(Strict):
     """Options of `adapter: rubric-checks`."""
 
     timeout: float = Field(default=120.0, gt=0)
-    """Seconds for one check."""
+    """Seconds for one check; of several slots the longest."""
 
     @property
     def model(self) -> str:
@@ -45,7 +44,7 @@ class RubricChecks(Strict):
         return None
 
     def grade(self, evidence: Evidence) -> Grading:
-        """Run the checks of all items, in the order of the rubric.
+        """Take over what the commands decided.
 
         Raises RunError (kind `rubric`) where no item has a `run:`.
         """
@@ -56,7 +55,7 @@ class RubricChecks(Strict):
                 "rubric-checks: no item of the rubric has a `run:` command\n"
                 "  next: add `run:` to items of the rubric, or use a judge with a model",
             )
-        scores = {item.id: self._item(item, evidence) for item in items}
+        scores = {item.id: evidence.executed.get(item.id, UNDECIDED) for item in items}
         met = [name for name, score in scores.items() if score.achieved not in (0.0, "N/A")]
         unmet = [name for name, score in scores.items() if score.achieved == 0.0]
         reasoning = f"{len(met)} of {len(met) + len(unmet)} checks met"
@@ -64,23 +63,3 @@ class RubricChecks(Strict):
             reasoning += "; not met: " + ", ".join(unmet)
         lines = [f"{name}: {score.achieved} ({score.reason})" for name, score in scores.items()]
         return Grading(scores, reasoning, "\n".join(lines) + "\n", self.model)
-
-    def _item(self, item: Item, evidence: Evidence) -> ItemScore:
-        if item.run is None:
-            return ItemScore(achieved="N/A", max="N/A", reason="no command decides this item")
-        check = run_check(
-            item.run, evidence.copy, self.timeout, {"SCYLLA_TASK": str(evidence.task.directory)}
-        )
-        met = check.exit_code == 0
-        return ItemScore(
-            achieved=item.points if met else 0.0, max=item.points, reason=_reason(check)
-        )
-
-
-def _reason(check: Check) -> str:
-    if check.timed_out:
-        return "no end in time"
-    if check.exit_code == 0:
-        return "met (exit status 0)"
-    lines = [line.strip() for line in check.output.splitlines() if line.strip()]
-    return f"exit status {check.exit_code}" + (f": {lines[-1][:200]}" if lines else "")

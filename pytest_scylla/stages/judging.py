@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..consensus import settled
 from ..errors import ScyllaError
 from ..evaluation import Run
 from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded
 from ..pipeline import baseline
-from ..results import AgentResult, Inputs, JudgeVote, Judgment, PipelineResult, TokenStats
+from ..results import (
+    AgentResult,
+    Inputs,
+    ItemScore,
+    JudgeVote,
+    Judgment,
+    PipelineResult,
+    TokenStats,
+)
 from ..scoring import score_categories, total_score
-from ..store import digest, now, write_json, write_text
+from ..status import was_not_asked
+from ..store import digest, now, remove_tree, write_json, write_text
 from ..tree import folders
 from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import execution, left_by_agent, text_of, timing
+from .executed import executed_items
 from .workspace import Workspace
 
 
@@ -25,14 +37,17 @@ def judgments(
 ) -> tuple[Judgment, ...]:
     """The judgments of all slots: the stored ones, and new ones where they are missing.
 
-    A slot that fails is kept as an invalid judgment; it is asked again next time.
+    A slot that fails is kept as an invalid judgment; it is asked again next time. One that a
+    sequential panel does not need is kept as not asked.
     """
     if run.replayed is not None:
         return tuple(_judgment_of(vote) for vote in run.replayed.judges)
-    return tuple(
-        _judgment(run, workspace, agent, pipeline, number, judge)
-        for number, judge in enumerate(run.evaluation.judges, 1)
-    )
+    experiment = run.evaluation.experiment
+    found: list[Judgment] = []
+    for number, judge in enumerate(run.evaluation.judges, 1):
+        enough = settled(experiment.task.rubric, found, experiment.panel)
+        found.append(_judgment(run, workspace, agent, pipeline, number, judge, enough))
+    return tuple(found)
 
 
 def _judgment_of(vote: JudgeVote) -> Judgment:
@@ -46,6 +61,7 @@ def _judgment(
     pipeline: PipelineResult,
     number: int,
     judge: Judge,
+    enough: bool,
 ) -> Judgment:
     slot = run.dir.judge_slot(number)
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
@@ -55,7 +71,9 @@ def _judgment(
     kept = _brought_back(run, number, inputs)
     if kept is not None:
         return kept
-    if run.asked.slots and not run.slot_selected(number):
+    if enough and not run.slot_selected(number):
+        return _spared(run, slot, judge, inputs)
+    if run.asked.slots and not run.slot_selected(number) and not was_not_asked(slot):
         return _invalid(judge, "this slot was not selected", 0.0, inputs)
     heed_the_end(run)
     paid = judge.paid or getattr(run.evaluation.fallbacks.get(number), "paid", False)
@@ -66,6 +84,14 @@ def _judgment(
     judgment = _judge(run, workspace, agent, pipeline, number, inputs)
     if paid:
         settle(run, slot.name, judgment.cost_usd)
+    return judgment
+
+
+def _spared(run: Run, slot: Path, judge: Judge, inputs: Inputs) -> Judgment:
+    """The slot is not asked, for those before it agree; what it held is set aside."""
+    judgment = _invalid(judge, None, 0.0, inputs).model_copy(update={"asked": False})
+    _set_slot_aside(run, slot)
+    write_json(slot / "judgment.json", run.sealed(judgment))
     return judgment
 
 
@@ -90,6 +116,9 @@ def _with_fallback(run: Run, number: int, inputs: Inputs) -> Inputs:
 def _set_slot_aside(run: Run, slot: Path) -> None:
     """What an earlier judgment of the slot left moves to judge/attempts/, whole."""
     if not slot.is_dir() or not os.listdir(slot):
+        return
+    if was_not_asked(slot):
+        remove_tree(slot)
         return
     number = max(_attempt_numbers(slot), default=0) + 1
     place = _attempt(slot, number)
@@ -168,6 +197,7 @@ def _judge(
             template=evaluation.template,
             experiment=evaluation.experiment.directory,
             prices=evaluation.prices,
+            executed=executed_items(run),
         )
         judgment = _ask(run, judge, evidence, inputs)
         if fallback and not judgment.is_valid:
@@ -194,7 +224,7 @@ def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment
         return _invalid(judge, str(error), clock.seconds, inputs)
     write_text(slot / "response.txt", grading.response, sync=judge.paid)
     try:
-        return _scored(run, grading, clock.seconds, inputs)
+        return _scored(run, grading, evidence.executed, clock.seconds, inputs)
     except ValueError as error:
         write_text(slot / "error.log", f"{error}\n")
         spent = (grading.tokens, grading.cost_usd)
@@ -233,9 +263,15 @@ class _Clock:
         return self._now() - self._start
 
 
-def _scored(run: Run, grading: Grading, seconds: float, inputs: Inputs) -> Judgment:
+def _scored(
+    run: Run,
+    grading: Grading,
+    executed: Mapping[str, ItemScore],
+    seconds: float,
+    inputs: Inputs,
+) -> Judgment:
     rubric = run.evaluation.experiment.task.rubric
-    categories = score_categories(rubric, grading.items)
+    categories = score_categories(rubric, {**grading.items, **executed})
     score = total_score(rubric, categories)
     return Judgment(
         score=score,
@@ -255,7 +291,7 @@ def _scored(run: Run, grading: Grading, seconds: float, inputs: Inputs) -> Judgm
 
 def _invalid(
     judge: Judge,
-    error: str,
+    error: str | None,
     seconds: float,
     inputs: Inputs,
     tokens: TokenStats = NO_TOKENS,

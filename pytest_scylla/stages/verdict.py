@@ -8,8 +8,8 @@ import os
 from ..consensus import agree
 from ..evaluation import Run
 from ..rebuild import Places, run_result
-from ..results import AgentResult, Judgment, RunFailure, RunResult
-from ..store import now, write_json
+from ..results import AgentResult, ExecutedItems, Judgment, RunFailure, RunResult
+from ..store import now, read_model, write_json
 from .evidence import timing
 
 
@@ -22,7 +22,9 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
         return run.replayed
     rubric = run.evaluation.experiment.task.rubric
     consensus = agree(rubric, judged, run.evaluation.experiment.panel)
+    executed = read_model(run.dir.executed, ExecutedItems)
     seconds = sum(judgment.duration_seconds for judgment in judged)
+    seconds += executed.duration_seconds if executed else 0.0
     write_json(run.dir.judge / "timing.json", timing("judge", seconds))
     said = {
         **consensus.model_dump(include={"score", "passed", "grade", "reasoning"}),

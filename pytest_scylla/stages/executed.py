@@ -1,0 +1,71 @@
+"""The rubric's items that commands decide: executed once for a run, the same for every judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..checks import Check, run_check
+from ..evaluation import Run
+from ..judges.rubric_checks import RubricChecks
+from ..results import ExecutedItems, Inputs, ItemScore
+from ..rubric import Item
+from ..store import write_json
+from .ending import heed_the_end
+from .evidence import execution, left_by_agent
+
+TIMEOUT = RubricChecks().timeout
+"""Seconds for one command, where no slot of `rubric-checks` says otherwise."""
+
+
+def executed_items(run: Run) -> Mapping[str, ItemScore]:
+    """What the rubric's commands decide: the stored results, or new ones in a copy.
+
+    All of them run in one copy, in the order of the rubric, with SCYLLA_TASK set to the task's
+    directory. Exit status 0 = met, all points; anything else, or no end in time = not met.
+    """
+    items = [item for item in run.evaluation.experiment.task.rubric.items() if item.run]
+    if not items:
+        return {}
+    path = run.dir.executed
+    inputs = _inputs(run)
+    kept = run.read(path, ExecutedItems)
+    if kept is not None and kept.inputs == inputs and not run.forgets("judge", path):
+        return kept.items
+    started = time.monotonic()
+    with left_by_agent(run) as left:
+        scores = {item.id: _item(run, item, left.files) for item in items}
+    heed_the_end(run)
+    seconds = time.monotonic() - started
+    result = ExecutedItems(items=scores, duration_seconds=seconds, inputs=inputs)
+    write_json(path, run.sealed(result))
+    return scores
+
+
+def _inputs(run: Run) -> Inputs:
+    """Of what every judge slot is made from, what a command can see."""
+    judged = run.evaluation.judge_inputs[0]
+    return {name: judged[name] for name in ("rubric", "checks")} | {"agent": execution(run)}
+
+
+def _item(run: Run, item: Item, copy: Path) -> ItemScore:
+    assert item.run is not None
+    task = run.evaluation.experiment.task.directory
+    check = run_check(item.run, copy, _timeout(run), {"SCYLLA_TASK": str(task)})
+    met = check.exit_code == 0
+    return ItemScore(achieved=item.points if met else 0.0, max=item.points, reason=_reason(check))
+
+
+def _timeout(run: Run) -> float:
+    own = [judge.timeout for judge in run.evaluation.judges if isinstance(judge, RubricChecks)]
+    return max(own, default=TIMEOUT)
+
+
+def _reason(check: Check) -> str:
+    if check.timed_out:
+        return "no end in time"
+    if check.exit_code == 0:
+        return "met (exit status 0)"
+    lines = [line.strip() for line in check.output.splitlines() if line.strip()]
+    return f"exit status {check.exit_code}" + (f": {lines[-1][:200]}" if lines else "")
