@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import RunError
+from .errors import STATUSES, RunError
 from .prices import Usage, plain_name
 from .processes import clean_environment
 from .results import TokenStats, ToolCall, Turn, cut, token_stats
@@ -31,18 +31,6 @@ LIMITS = {"error_max_turns": "turn_limit", "error_max_budget_usd": "budget_limit
 """Ends that are judged on what the agent left: subtype -> stop reason."""
 
 KEY_STEP = f"correct {KEYS[0]}"
-
-STATUSES = {
-    401: "auth",
-    402: "quota",
-    403: "auth",
-    404: "model_unknown",
-    413: "prompt_too_long",
-    429: "rate_limit",
-    503: "overloaded",
-    529: "overloaded",
-}
-"""HTTP status -> kind of error."""
 
 WORDS = {
     "authentication_failed": "auth",

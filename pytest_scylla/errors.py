@@ -152,3 +152,15 @@ def disk_error(error: BaseException | None) -> RunError | None:
 
 JUDGED = ("turn_limit", "budget_limit", "time_limit", "disk_limit")
 """Kinds that end the agent's work and are no error: what is there is judged."""
+
+STATUSES: Mapping[int, str] = {
+    401: "auth",
+    402: "quota",
+    403: "auth",
+    404: "model_unknown",
+    413: "prompt_too_long",
+    429: "rate_limit",
+    503: "overloaded",
+    529: "overloaded",
+}
+"""HTTP status of a model's API -> kind of error; any other failure is an `api_error`."""

@@ -99,9 +99,10 @@ class XdistHooks:
 def pytest_scylla_agents() -> Mapping[str, type[Agent]]:
     """The built-in agents, by the same door as everybody's."""
     from .agents.claude_code import ClaudeCode
+    from .agents.codex import Codex
     from .agents.command import Command
 
-    return {"command": Command, "claude-code": ClaudeCode}
+    return {"command": Command, "claude-code": ClaudeCode, "codex": Codex}
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .agents import claude_code, command
+from .agents import claude_code, codex, command
 from .experiment import (
     ExperimentFile,
     IsolationConfig,
@@ -29,6 +29,7 @@ from .yamlfile import Strict
 AGENTS: dict[str, type[BaseModel]] = {
     "command": command.Command,
     "claude-code": claude_code.ClaudeCode,
+    "codex": codex.Codex,
 }
 JUDGES: dict[str, type[BaseModel]] = {
     "rubric-checks": rubric_checks.RubricChecks,

@@ -12,11 +12,12 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import yaml
 from pydantic import Field
 
 from ..errors import RunError
@@ -190,6 +191,27 @@ def crash(name: str, finished: Finished) -> RunError:
     said = finished.stderr.strip().splitlines()[-1:] or ["it said nothing"]
     ended = f"{name} ended with {finished.exit_code} and no result"
     return RunError.of("crash", f"{ended}: {said[0][:500]}")
+
+
+def json_lines(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects that stand in lines of their own."""
+    for line in text.split("\n"):  # splitlines would break at signs that JSON leaves as they are
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def markdown_head(data: bytes) -> dict[str, Any]:
+    """The YAML between the two `---` at the beginning of a Markdown file; {} where there is none."""
+    parts = data.decode("utf-8", "replace").split("---\n", 2)
+    try:
+        head = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
+    except yaml.YAMLError:
+        return {}
+    return head if isinstance(head, dict) else {}
 
 
 def result_event(stdout: str) -> dict[str, Any] | None:
