@@ -54,6 +54,7 @@ ERRORS = {
     "model_not_found": "model_unknown",
     "unauthorized": "auth",
     "cyber_policy": "refusal",
+    "invalid_prompt": "refusal",
     "misalignment_policy_violation": "refusal",
     "policy": "refusal",
 }

@@ -1,7 +1,6 @@
 """Experiments with the real Claude Code, whose model is a script on a local server.
 
-What the model saw is read from the recorded requests. The two larger experiments are run once for
-all tests here, also where xdist spreads these over several workers.
+The two larger experiments are run once for all tests here.
 """
 
 from __future__ import annotations
@@ -9,22 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from tests.support.claude_code import claude_binary
-from tests.support.examples import git, write_experiment, write_files, write_library, write_task
-from tests.support.experiments import IN_PROCESS, TWO_WORKERS, command, read, rubric
+from tests.support.examples import git, write_files
+from tests.support.experiments import IN_PROCESS, TWO_WORKERS, read
 from tests.support.messages_server import (
     Answer,
     Body,
@@ -39,172 +34,32 @@ from tests.support.messages_server import (
     tool_results,
     turn_of,
 )
+from tests.support.observed import (
+    FOREIGN_FILES,
+    GREETING,
+    KEY,
+    PROMPT,
+    Observed,
+    access,
+    make_experiment,
+    observe,
+    once,
+    outcomes,
+    session,
+    subtest_of,
+)
 
-KEY = "sk-ant-a-key-for-tests-0123456789"
 MODEL = "claude-haiku-4-5"
 PRICES = {"input": 1.0, "output": 5.0, "created": 1.25, "read": 0.10}
 """USD per million tokens of that model."""
 
-PROMPT = "Write hello.py, which prints Hello, World!\n"
-GREETING = 'print("Hello, World!")\n'
-RUBRIC = rubric({"id": "F1", "check": "it greets", "points": 1, "run": "python -B hello.py"})
 
-# An MCP server in few lines: one tool, without arguments.
-CLOCK = """\
-import json, sys
-
-TOOL = {"name": "tell_time", "description": "Tells the time.", "inputSchema": {"type": "object"}}
-for line in sys.stdin:
-    request = json.loads(line)
-    answers = {
-        "initialize": {
-            "protocolVersion": (request.get("params") or {}).get("protocolVersion"),
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "clock", "version": "1"},
-        },
-        "tools/list": {"tools": [TOOL]},
-        "tools/call": {"content": [{"type": "text", "text": "MCP-ANSWER half past nine"}]},
-    }
-    if "id" in request:
-        result = answers.get(request["method"], {})
-        print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
-"""
-
-LIBRARY = {
-    "blocks/B01-small.md": "RULE-ONE: small programs.\n",
-    "blocks/B02-plain.md": "RULE-TWO: plain words.\n",
-    "skills/testing/corner-cases/SKILL.md": (
-        "---\nname: corner-cases\ndescription: SKILL-ABOUT finds corner cases\n---\nSKILL-BODY\n"
-    ),
-    "agents/L3/helper.md": (
-        "---\nname: code-helper\ndescription: AGENT-ABOUT helps\ntools: Read\n---\nAGENT-BODY\n"
-    ),
-    "mcp/clock.json": json.dumps({"command": "{python}", "args": ["{library}/mcp/clock.py"]}),
-    "mcp/clock.py": CLOCK,
-}
-
-FOREIGN_FILES = {
-    "CLAUDE.md": "FOREIGN\n",
-    "CLAUDE.local.md": "FOREIGN\n",
-    "AGENTS.md": "FOREIGN\n",
-    ".claude/CLAUDE.md": "FOREIGN\n",
-    ".claude/rules/deep/rule.md": "FOREIGN\n",
-    ".claude/settings.json": '{"env": {"FOREIGN_VARIABLE": "1"}}\n',
-    ".claude/commands/foreign.md": "---\ndescription: FOREIGN\n---\n",
-    ".claude/skills/foreign/SKILL.md": "---\nname: foreign\ndescription: FOREIGN\n---\n",
-    ".claude/agents/foreign.md": "---\nname: foreign\ndescription: FOREIGN\n---\n",
-    ".mcp.json": '{"mcpServers": {"foreign": {"command": "/nowhere"}}}\n',
-}
-"""What no tier gives: it lies above the results, and in the task's own repository."""
-
-
-# Sessions
-
-
-def session(place: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A pytest session in `place`, with an environment in which only `env` is added."""
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    variables = {**kept, "HOME": str(place), "LANG": "C.UTF-8", **env}
-    return subprocess.run(
-        command(*args), cwd=place, env=variables, text=True, capture_output=True, check=False
-    )
-
-
-def access(server: MessagesServer, prefix: str = "") -> dict[str, str]:
-    """What a session needs to reach a server."""
-    return {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": server.url(prefix)}
-
-
-def outcomes(said: str) -> dict[str, int]:
-    """passed, failed, errors ... of a session, by what it printed."""
-    return pytest.RunResult.parse_summary_nouns(said.splitlines())
-
-
-def make_experiment(
+def make_claude(
     place: Path, name: str, subtests: Mapping[str, Mapping[str, Any]], **agent: Any
 ) -> Path:
-    """An experiment with the real agent in `place/experiments/name`."""
-    folder = place / "experiments" / name
-    write_files(place, {"pytest.ini": "[pytest]\n"})
-    write_task(folder / "task", {"id": name}, rubric=RUBRIC)
-    write_files(folder / "task", {"prompt.md": PROMPT})
-    write_files(folder / "task" / "files", FOREIGN_FILES)
-    write_library(folder / "tiers", subtests, LIBRARY)
-    options = {"model": MODEL, "executable": str(claude_binary()), **agent}
-    return write_experiment(
-        folder,
-        id=name,
-        runs=1,
-        select=sorted({subtest.split("/")[0] for subtest in subtests}),
-        agent={"adapter": "claude-code", **options},
-    )
-
-
-def subtest_of(body: Body) -> str:
-    """`T0/00-empty` and the like: which subtest a request belongs to."""
-    return "/".join(Path(reported_cwd(body) or "").parts[-4:-2])
-
-
-@dataclass(frozen=True)
-class Observed:
-    """Sessions over one experiment, and all that the model was asked in them."""
-
-    place: Path
-    said: list[str]
-    """What each session printed."""
-    asked: list[int]
-    """How many requests there were after each session."""
-    requests: list[Body]
-
-    def results(self, name: str) -> Path:
-        """The results directory of an experiment."""
-        (found,) = (self.place / "results").glob(f"*-{name}")
-        return found
-
-    @cached_property
-    def by_subtest(self) -> dict[str, list[Body]]:
-        """Subtest -> the requests of its only run, in order."""
-        found: dict[str, list[Body]] = {}
-        for body in self.requests:
-            found.setdefault(subtest_of(body), []).append(body)
-        return found
-
-    def seen(self, subtest: str) -> list[Body]:
-        """The requests of a subtest's only run, in order."""
-        return self.by_subtest[subtest]
-
-    def told(self, subtest: str) -> str:
-        """All that the model was told in that run."""
-        return json.dumps(self.seen(subtest), ensure_ascii=False)
-
-    def tools(self, subtest: str) -> set[str]:
-        """The tools that the agent itself was offered at first."""
-        return set(tool_names(self.seen(subtest)[0]))
-
-
-def observe(
-    place: Path, answer: Callable[[Body, str], Answer], sessions: Iterable[tuple[str, ...]]
-) -> Observed:
-    """Run pytest sessions, one after the other, against a server with that script."""
-    said, asked = [], []
-    with MessagesServer(answer) as server:
-        for arguments in sessions:
-            said.append(session(place, *arguments, **access(server)).stdout)
-            asked.append(len(server.requests))
-        return Observed(place, said, asked, [request.body for request in server.messages()])
-
-
-def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Observed]) -> Observed:
-    """What `make` observes, made by the first worker that needs it."""
-    base = factory.getbasetemp()
-    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    stored = place / "observed.json"
-    with FileLock(f"{place}.lock"):
-        if not stored.exists():
-            shutil.rmtree(place, ignore_errors=True)
-            stored.write_text(json.dumps({**vars(make(place)), "place": str(place)}))
-    values = json.loads(stored.read_text())
-    return Observed(**{**values, "place": place})
+    """An experiment with the real Claude Code."""
+    options = {"adapter": "claude-code", "model": MODEL, "executable": str(claude_binary())}
+    return make_experiment(place, name, subtests, **{**options, **agent})
 
 
 # The model
@@ -217,7 +72,7 @@ def write_greeting(body: Body) -> Reply:
 FIRST_STEPS = {
     "T0/01-rules": call("Bash", command="env; git log --oneline; git status --short"),
     "T1/01-skills": call("Skill", skill="corner-cases"),
-    "T2/01-clock": call("mcp__clock__tell_time"),
+    "T2/01-outline": call("mcp__outline__outline", path="greeting.py"),
     "T3/01-helper": call(
         "Agent",
         description="help",
@@ -248,7 +103,7 @@ SUBTESTS: dict[str, dict[str, Any]] = {
     "T0/01-rules": {"claude_md": {"blocks": ["B01", "B02"]}},
     "T0/02-bare": {"system_prompt_mode": "none", "claude_md": {"blocks": ["B02"]}},
     "T1/01-skills": {"skills": {"categories": ["testing"]}},
-    "T2/01-clock": {"mcp_servers": ["clock"], "tools": {"enabled": ["Write", "Bash"]}},
+    "T2/01-outline": {"mcp_servers": ["outline"], "tools": {"enabled": ["Write", "Bash"]}},
     "T3/01-helper": {"agents": {"names": ["helper"]}, "tools": {"enabled": ["Write", "Read"]}},
     "T4/01-team": {"agent_teams": True},
 }
@@ -260,7 +115,7 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Observed:
     """One run of every set-up on two workers, and the same session a second time."""
 
     def make(place: Path) -> Observed:
-        make_experiment(place, "ablation", SUBTESTS, thinking=2048)
+        make_claude(place, "ablation", SUBTESTS, thinking=2048)
         write_files(place, FOREIGN_FILES)
         arguments = ("experiments/ablation", *TWO_WORKERS)
         return observe(place, model, [arguments, arguments])
@@ -320,8 +175,8 @@ MARKS = {
     "SKILL-BODY": {"T1/01-skills"},
     "AGENT-ABOUT": {"T3/01-helper"},
     "HELP-WANTED": {"T3/01-helper"},
-    "MCP-ANSWER": {"T2/01-clock"},
-    "mcp__clock__tell_time": {"T2/01-clock"},
+    "MCP-ANSWER": {"T2/01-outline"},
+    "mcp__outline__outline": {"T2/01-outline"},
     "CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS=1": {"T4/01-team"},
     "FOREIGN": set(),
 }
@@ -354,7 +209,7 @@ def test_a_sub_agent_works_with_its_own_prompt_and_tools(ablation: Observed) -> 
 
 def test_the_tools_are_those_of_the_tier_and_what_its_agents_need(ablation: Observed) -> None:
     assert ablation.tools("T3/01-helper") == {"Write", "Read", "Agent"}
-    builtin = {tool for tool in ablation.tools("T2/01-clock") if not tool.startswith("mcp__")}
+    builtin = {tool for tool in ablation.tools("T2/01-outline") if not tool.startswith("mcp__")}
     assert builtin - {"ToolSearch"} == {"Write", "Bash"}
     assert {"Bash", "Edit", "Read", "Write", "Skill", "Agent"} <= ablation.tools("T0/00-empty")
 
@@ -462,9 +317,9 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> Observed:
 
     def make(place: Path) -> Observed:
         options = {"max_turns": 3, "env": {"CLAUDE_CODE_MAX_RETRIES": "0"}, "thinking": "low"}
-        file = make_experiment(place, "trouble", TROUBLES, model="claude-sonnet-5-5", **options)
+        file = make_claude(place, "trouble", TROUBLES, model="claude-sonnet-5-5", **options)
         write_files(file.parent / "tiers", {"agents/L1/nameless.md": "---\ndescription: x\n---\n"})
-        make_experiment(place, "slow", {"T0/07-slow": {}}, timeout=TIME)
+        make_claude(place, "slow", {"T0/07-slow": {}}, timeout=TIME)
         ended = threading.Event()
         try:
             return observe(place, troubles(ended), [("experiments", *TWO_WORKERS)])
@@ -536,7 +391,7 @@ def test_a_replay_does_the_work_again_in_a_place_of_its_own(
     tmp_path: Path, server: MessagesServer
 ) -> None:
     place = tmp_path / "it's an odd [place] {x,y}"
-    make_experiment(place, "alone", {"T0/01-rules": SUBTESTS["T0/01-rules"]})
+    make_claude(place, "alone", {"T0/01-rules": SUBTESTS["T0/01-rules"]})
     write_files(place, FOREIGN_FILES)
     done = session(place, "experiments/alone", *IN_PROCESS, **access(server, "run"))
     assert outcomes(done.stdout) == {"passed": 1}, done.stdout

@@ -98,15 +98,16 @@ def response(reply: Reply, body: Body) -> Body:
             {"type": "message", "role": "assistant", "id": _id("msg"), "content": content}
         )
     output += [_call(tool, body) for tool in reply.tools]
-    refused = reply.stop_reason == "refusal"
-    cut = reply.stop_reason in ("max_tokens", "refusal")
-    reason = {"reason": "content_filter" if refused else "max_output_tokens"} if cut else None
+    ends = {"max_tokens": "incomplete", "refusal": "failed"}
+    status = ends.get(str(reply.stop_reason), "completed")
+    refused = {"code": "content_policy_violation", "message": reply.text}
     return {
         "id": _id("resp"),
         "object": "response",
         "model": body.get("model", ""),
-        "status": "incomplete" if cut else "completed",
-        "incomplete_details": reason,
+        "status": status,
+        "error": refused if status == "failed" else None,
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "output": output,
         "usage": _usage(reply.usage),
     }
@@ -155,8 +156,7 @@ def events(whole: Body) -> Iterator[Body]:
     for index, item in enumerate(whole["output"]):
         yield {"type": "response.output_item.added", "output_index": index, "item": item}
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
-    kind = "completed" if whole["status"] == "completed" else "incomplete"
-    yield {"type": f"response.{kind}", "response": whole}
+    yield {"type": f"response.{whole['status']}", "response": whole}
 
 
 def error(status: int, kind: str, message: str) -> Body:
