@@ -205,7 +205,7 @@ def json_lines(text: str) -> Iterator[dict[str, Any]]:
 
 
 def markdown_head(data: bytes) -> dict[str, Any]:
-    """The YAML between the two `---` at the beginning of a Markdown file; {} where there is none."""
+    """The YAML between the two `---` that begin a Markdown file; {} where there is none."""
     parts = data.decode("utf-8", "replace").split("---\n", 2)
     try:
         head = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import STATUSES, RunError
+from ..prices import Usage
 from ..processes import Finished, Invocation
 from ..results import TokenStats, ToolCall, Turn, cut
 from ..tiers import Files, Setup
@@ -197,8 +198,9 @@ class Codex(Agent):
         session = Session(job.home)
         answer = Answer(
             text=next(reversed(list(_messages(events))), ""),
-            tokens=session.tokens or _usage(events),
-            turns=session.requests or sum(e.get("type") == "turn.started" for e in events),
+            tokens=sum(session.requests, TokenStats()) if session.requests else _usage(events),
+            usages=tuple(Usage(self.model, tokens) for tokens in session.requests),
+            turns=len(session.requests),
             model=self.model,
         )
         error = _error(events, session, finished, job.setup)
@@ -247,24 +249,12 @@ class Session:
         files = sorted((home / ".codex" / "sessions").rglob("*.jsonl"))
         lines = [list(json_lines(file.read_text("utf-8", "replace"))) for file in files]
         records = [record for found in lines for record in found]
-        self.usages = {
-            str(p.get("response_id")): p.get("usage") or {}
-            for p in _payloads(records, "token_usage_record")
-        }
+        told = _payloads(records, "token_usage_record")
+        by_request = {str(p.get("response_id")): _stats(p.get("usage") or {}) for p in told}
+        self.requests = list(by_request.values())
+        """Tokens of every answer of the model, those of sub-agents included."""
         ends = [p for p in _payloads(records, "event_msg") if p.get("type") == "task_complete"]
         self.error: dict[str, Any] = next((p["error"] for p in ends if p.get("error")), {})
-
-    @property
-    def requests(self) -> int:
-        """Answers of the model, those of sub-agents included."""
-        return len(self.usages)
-
-    @property
-    def tokens(self) -> TokenStats | None:
-        """Tokens of all answers; None where there is no file."""
-        if not self.usages:
-            return None
-        return sum(map(_stats, self.usages.values()), TokenStats())
 
     @property
     def kind(self) -> str | None:

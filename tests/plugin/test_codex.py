@@ -46,8 +46,10 @@ WRITE = call("apply_patch", input=PATCH)
 
 def make_codex(place: Path, name: str, subtests: dict[str, Any], **agent: Any) -> Path:
     """An experiment with the real Codex, which asks nothing twice."""
-    options = {"adapter": "codex", "model": MODEL, "executable": str(codex_binary())}
-    return make_experiment(place, name, subtests, **{"max_retries": 0, **options, **agent})
+    options: dict[str, Any] = {"adapter": "codex", "model": MODEL}
+    options["executable"] = str(codex_binary())
+    options |= {"max_retries": 0, "prices": {MODEL: PRICE}}
+    return make_experiment(place, name, subtests, **{**options, **agent})
 
 
 # An ablation
@@ -77,6 +79,8 @@ FIRST_STEPS = {
     ],
 }
 USED = Usage(10, 5, 0, 7)
+PRICE = {"input": 1, "output": 8, "cache_read": 0.5}
+"""USD per million tokens."""
 
 
 def model(body: Body, prefix: str) -> Answer:
@@ -160,7 +164,7 @@ def test_the_tools_that_a_tier_leaves_out_are_not_offered(ablation: Observed) ->
     assert spawning == {"T3/01-helper"}
 
 
-def test_tokens_are_those_of_all_requests_and_the_cached_ones_are_counted_once(
+def test_tokens_are_those_of_all_requests_and_the_price_list_says_what_they_cost(
     ablation: Observed,
 ) -> None:
     for subtest in SUBTESTS:
@@ -168,11 +172,13 @@ def test_tokens_are_those_of_all_requests_and_the_cached_ones_are_counted_once(
         found = read(run_of(ablation, subtest) / "agent" / "result.json")
         assert found["api_calls"] == asked
         assert found["token_stats"] == {
+            "cache_creation_1h_tokens": 0,
             "input_tokens": 10 * asked,
             "output_tokens": 5 * asked,
             "cache_creation_tokens": 0,
             "cache_read_tokens": 7 * asked,
         }
+        assert found["cost_usd"] == pytest.approx(asked * (10 * 1 + 5 * 8 + 7 * 0.5) / 1e6)
 
 
 def test_the_effort_reaches_the_request(ablation: Observed) -> None:

@@ -94,7 +94,11 @@ def outcomes(said: str) -> dict[str, int]:
 
 
 def make_experiment(
-    place: Path, name: str, subtests: Mapping[str, Mapping[str, Any]], **agent: Any
+    place: Path,
+    name: str,
+    subtests: Mapping[str, Mapping[str, Any]],
+    prices: Mapping[str, Any] | None = None,
+    **agent: Any,
 ) -> Path:
     """An experiment in `place/experiments/name`; `agent` is all that says which agent it is."""
     folder = place / "experiments" / name
@@ -107,6 +111,7 @@ def make_experiment(
         folder,
         id=name,
         runs=1,
+        prices=dict(prices or {}),
         select=sorted({subtest.split("/")[0] for subtest in subtests}),
         agent=agent,
     )
