@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotRun, RunError
 from .experiment import Experiment
+from .history import ASSUMED_COST, History, assumed_cost, executions
 from .prices import PriceList, built_in_prices
 from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecord
 from .source import directory_digest, source_digest
@@ -112,6 +113,23 @@ class Evaluation:
         from .workspace import Sources
 
         return Sources(self.results.parent)
+
+    @cached_property
+    def history(self) -> History:
+        """What was executed before, when it is first asked for."""
+        return History(executions(self.results))
+
+    def model_of(self, stage: str) -> str | None:
+        """The model of the agent or of a judge slot (`judge_NN`), as far as it is known."""
+        return self.agent.model if stage == "agent" else self.judges[int(stage[6:]) - 1].model
+
+    def assumed_cost(self, stage: str) -> float:
+        """USD of a paid stage of which there is no history: for an agent the task's max_cost_usd,
+        else what the price list says of the model and an assumed number of tokens."""
+        own = self.experiment.task.max_cost_usd
+        listed = assumed_cost(stage, self.model_of(stage), self.prices)
+        found = (own, listed) if stage == "agent" else (listed, own)
+        return next((usd for usd in found if usd is not None), ASSUMED_COST)
 
     @cached_property
     def task_inputs(self) -> Inputs:
@@ -452,6 +470,13 @@ class Run:
 
         place = self.dir.path.parent if self.shares_workspace else self.dir.path
         return Checkout(place, self.evaluation.repository(self.subtest))
+
+    def expected_cost(self, stage: str, paid: bool) -> float:
+        """USD: the mean of earlier executions of the stage, of the nearest there are."""
+        sample = self.evaluation.history.sample(self.subtest.tier, self.subtest.id, stage)
+        if sample and sample.usd:
+            return statistics.fmean(sample.usd)
+        return self.evaluation.assumed_cost(stage) if paid else 0.0
 
     def agent_inputs(self) -> Inputs:
         """Digests of everything that the agent's work depends on."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from .errors import NotRun
-from .statistics import mean
-from .store import read_json, write_json
+from .processes import alive
+
+SUFFIX = ".budget.jsonl"
 
 
 class Budget:
     """An amount of USD. What is going to be spent is reserved first, and settled afterwards.
 
-    The lock protects the file, which any worker may die beside: what a dead one had reserved and
-    never settled counts as spent.
+    The file is a journal: every worker appends to it under a lock and reads only what is new to
+    it, so that a reservation costs the same in a session of ten runs and of ten thousand. Any
+    worker may die beside it: what a dead one had reserved and never settled counts as spent.
     """
 
     def __init__(self, path: Path, limit: float) -> None:
@@ -25,6 +29,8 @@ class Budget:
         self.limit = limit
         """USD."""
         self._lock = FileLock(path.with_suffix(".lock"))
+        self._ledger = _Ledger()
+        self._read_up_to = 0
 
     def reserve(self, key: str, assumed: float) -> float:
         """Reserve what `key` (experiment::tier::subtest::run::stage) is expected to cost.
@@ -34,58 +40,110 @@ class Budget:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            entries = self._entries()
-            expected = _expected(entries, key, assumed)
-            committed = _committed(entries)
-            if committed >= self.limit or committed + expected > self.limit:
+            self._read()
+            expected = self._ledger.expected(key, assumed)
+            committed = self._ledger.committed
+            full = committed >= self.limit and expected > 0
+            if full or committed + expected > self.limit:
                 raise NotRun(
                     f"budget: ${committed:.4f} of ${self.limit:.4f} are spent or reserved and this "
                     f"would cost about ${expected:.4f}; it stays for the next session"
                 )
-            if key in entries:  # its worker died, and it is done again
-                entries[f"{key} (lost)"] = entries[key]
-            entries[key] = {"expected": expected, "actual": None}
-            self._write(entries)
+            self._append({"reserve": key, "usd": expected})
             return expected
 
     def settle(self, key: str, actual: float | None) -> None:
         """Say what `key` has cost; None: not known, so that what was expected stands."""
-        with self._lock:
-            entries = self._entries()
-            entry = entries.setdefault(key, {"expected": 0.0, "actual": None})
-            entry["actual"] = entry["expected"] if actual is None else actual
-            self._write(entries)
+        self._say({"settle": key, "usd": actual})
+
+    def release(self, key: str) -> None:
+        """`key` has not begun: its reservation is void, and says nothing of others like it."""
+        self._say({"release": key})
+
+    def _say(self, event: dict[str, Any]) -> None:
+        if self.path.exists():  # else the session has ended, and nobody asks any more
+            with self._lock:
+                self._append(event)
 
     @property
     def committed(self) -> float:
         """USD that are spent or reserved."""
-        return _committed(self._entries())
+        self._read()
+        return self._ledger.committed
 
-    def _entries(self) -> dict[str, dict[str, Any]]:
-        entries: dict[str, dict[str, Any]] = (read_json(self.path) or {}).get("entries", {})
-        return entries
+    def _read(self) -> None:
+        """Take in what others have appended; a line that a dead worker left unfinished is none."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._read_up_to)
+                new = file.read()
+        except FileNotFoundError:
+            return
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read_up_to += len(whole)
+        for event in _events(whole):
+            self._ledger.add(event)
 
-    def _write(self, entries: dict[str, dict[str, Any]]) -> None:
-        write_json(self.path, {"limit_usd": self.limit, "entries": entries})
+    def _append(self, event: dict[str, Any]) -> None:
+        self._read()
+        with open(self.path, "ab") as file:
+            torn = b" torn\n" if file.tell() > self._read_up_to else b""
+            file.write(torn + json.dumps(event).encode() + b"\n")
+        self._read()
 
 
-def _committed(entries: dict[str, dict[str, Any]]) -> float:
-    amounts = (e["expected"] if e["actual"] is None else e["actual"] for e in entries.values())
-    return float(sum(amounts))
+def _events(lines: bytes) -> Iterator[dict[str, Any]]:
+    for line in lines.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
 
 
-def _expected(entries: dict[str, dict[str, Any]], key: str, assumed: float) -> float:
-    """Mean of the settled entries of the same subtest, else tier, else experiment."""
+class _Ledger:
+    """The sums over a journal."""
+
+    def __init__(self) -> None:
+        self.committed = 0.0
+        self._open: dict[str, float] = {}
+        self._settled: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        """Place and stage -> sum and number of what was settled there."""
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take in one line. What is reserved twice was lost by a dead worker: both count."""
+        if "reserve" in event:
+            self._open[event["reserve"]] = event["usd"]
+            self.committed += event["usd"]
+        elif "release" in event:
+            self.committed -= self._open.pop(event["release"], 0.0)
+        elif "settle" in event:
+            expected, actual = self._open.pop(event["settle"], 0.0), event["usd"]
+            if actual is not None:
+                self.committed += actual - expected
+                self._learn(event["settle"], actual)
+
+    def _learn(self, key: str, actual: float) -> None:
+        for place in _places(key):
+            self._settled[place][0] += actual
+            self._settled[place][1] += 1
+
+    def expected(self, key: str, assumed: float) -> float:
+        """Mean of what was settled in the same subtest, else tier, else experiment."""
+        for place in _places(key):
+            if place in self._settled:
+                total, number = self._settled[place]
+                return total / number
+        return assumed
+
+
+def _places(key: str) -> Iterator[tuple[str, str]]:
+    """Subtest, tier and experiment of a key, each with the stage."""
     *place, _, stage = key.split("::")
-    settled = {k: e["actual"] for k, e in entries.items() if e["actual"] is not None}
     while place:
-        start = "::".join(place) + "::"
-        alike = [v for k, v in settled.items() if k.startswith(start) and k.endswith(f"::{stage}")]
-        found = mean(alike)
-        if found is not None:
-            return found
+        yield "::".join(place), stage
         place.pop()
-    return assumed
 
 
 def reserve_all(budgets: Sequence[Budget], key: str, assumed: float) -> None:
@@ -100,11 +158,18 @@ def reserve_all(budgets: Sequence[Budget], key: str, assumed: float) -> None:
             done.append(budget)
     except NotRun:
         for budget in done:
-            budget.settle(key, 0.0)
+            budget.release(key)
         raise
 
 
-def settle_all(budgets: Sequence[Budget], key: str, actual: float | None) -> None:
-    """Settle in every budget that holds."""
-    for budget in budgets:
-        budget.settle(key, actual)
+def budget_path(folder: Path, owner: int, name: str) -> Path:
+    """Where a session keeps a budget; `owner` is its process id."""
+    return folder / f"{owner}-{name}{SUFFIX}"
+
+
+def remove_budgets(folder: Path, owner: int) -> None:
+    """Remove the budgets of a session that ends, and those of sessions that were killed."""
+    for path in folder.glob("*.budget.*"):
+        number = path.name.partition("-")[0]
+        if number.isdigit() and (int(number) == owner or not alive(int(number))):
+            path.unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--scylla-budget",
-        type=float,
+        type=selection.usd,
         metavar="USD",
         help="what the session may spend, over all workers; what does not fit is skipped and stays "
         "for the next session",

@@ -15,7 +15,7 @@ from .collection import SESSION
 from .errors import InputError, ScyllaError, disk_error
 from .plan import Spec
 from .reporting import facts_of
-from .session import inputs_of, merged
+from .session import LOCKS, inputs_of, merged
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -200,6 +200,7 @@ class Recorder:
                 raise pytest.UsageError(str(error)) from None
             self.held.append(tenancy)
             remove_containers(known.experiment.settings.isolation, known.results)
+        self._remove_budgets()
         self._leave_nothing_behind()
 
     def _leave_nothing_behind(self) -> None:
@@ -234,11 +235,16 @@ class Recorder:
     def pytest_unconfigure(self) -> None:
         """Let go of the results directories."""
         self.ending.close()
-        stamp, root = self.config.stash[SESSION].stamp, self.config.stash[SESSION].results
-        for path in Path(root, ".locks").glob(f"{stamp}*.budget.*") if self.held else ():
-            path.unlink()
+        self._remove_budgets()
         for tenancy in self.held:
             tenancy.leave()
+
+    def _remove_budgets(self) -> None:
+        """Those of this session, and those that killed sessions have left."""
+        if self.held:
+            from .limits import remove_budgets
+
+            remove_budgets(Path(self.config.stash[SESSION].results, LOCKS), os.getpid())
 
     def _add_lastfailed(self, ids: Iterable[str]) -> None:
         cache = getattr(self.config, "cache", None)

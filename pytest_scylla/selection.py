@@ -74,6 +74,14 @@ def _numbers(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
+def usd(text: str) -> float:
+    """An amount of money: no "nan", which no sum would ever reach, and nothing below 0."""
+    amount = float(text)
+    if not 0 <= amount < float("inf"):
+        raise ValueError(text)
+    return amount
+
+
 def explain(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
     """`--scylla-explain`: what the next session does with each stage of the collected runs."""
     from .stagewise import outlook

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .tiers import Library
 
 EXPERIMENT_FILE = "experiment.yaml"
+LOCKS = ".locks"
+"""Beside the results directories: what holds only while a session does."""
 _KEYS = (b"id:", b"task:", b"tiers:", b"agent:", b"judges:")
 
 
@@ -324,13 +326,12 @@ class Loaded:
     def _budgets(self, session: Session) -> Iterator[Budget]:
         """The session's budget, and that of the experiment."""
         own = self.experiment.settings.budget_usd
-        limits = {"": session.budget, f"-{self.experiment.id}": own}
-        for suffix, limit in limits.items():
+        folder, owner = Path(session.results, LOCKS), session.owner or os.getpid()
+        for name, limit in {"_session": session.budget, self.experiment.id: own}.items():
             if limit is not None:
-                from .limits import Budget
+                from .limits import Budget, budget_path
 
-                name = f"{session.stamp}{suffix}.budget.json"
-                yield Budget(Path(session.results, ".locks", name), limit)
+                yield Budget(budget_path(folder, owner, name), limit)
 
 
 class Inputs:

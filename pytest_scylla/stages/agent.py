@@ -76,9 +76,9 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
         return kept
     setup = run.setup
     reserve(run, "agent", run.evaluation.agent.paid)
-    clear(run)
-    run.evaluation.write_manifest(run.subtest, setup)
     try:
+        clear(run)
+        run.evaluation.write_manifest(run.subtest, setup)
         return _execute(run, workspace.fresh())
     finally:
         settle(run, "agent", _cost_on_disk(run))

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from ..evaluation import Run
-from ..limits import reserve_all, settle_all
-
-ASSUMED_COST = 1.0
-"""USD that a paid execution is assumed to cost, where neither this session nor the task's
-config.yaml (max_cost_usd) says more."""
+from ..limits import reserve_all
 
 
 def reserve(run: Run, stage: str, paid: bool) -> None:
-    """Set aside what a stage is expected to cost. Raises NotRun where a budget has no room."""
-    limit = run.evaluation.experiment.task.max_cost_usd
-    assumed = (limit or ASSUMED_COST) if paid else 0.0
-    reserve_all(run.evaluation.budgets, _budget_key(run, stage), assumed)
+    """Set aside what a stage is expected to cost. Raises NotRun where a budget has no room.
+
+    This session says it best; then earlier ones, the task's max_cost_usd, and the price list.
+    """
+    budgets = run.evaluation.budgets
+    if budgets:
+        reserve_all(budgets, _budget_key(run, stage), run.expected_cost(stage, paid))
 
 
 def settle(run: Run, stage: str, cost: float | None) -> None:
-    """Say what a stage has cost (USD); None: nobody knows, and what was expected stands."""
-    settle_all(run.evaluation.budgets, _budget_key(run, stage), cost)
+    """Say what a stage has cost (USD); None: nobody knows, and what was expected stands.
+
+    One that has cost nothing (it never began, the API refused) says nothing of others like it.
+    """
+    for budget in run.evaluation.budgets:
+        if cost == 0:
+            budget.release(_budget_key(run, stage))
+        else:
+            budget.settle(_budget_key(run, stage), cost)
 
 
 def _budget_key(run: Run, stage: str) -> str:

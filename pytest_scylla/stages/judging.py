@@ -79,11 +79,15 @@ def _judgment(
     paid = judge.paid or getattr(run.evaluation.fallbacks.get(number), "paid", False)
     if paid:
         reserve(run, slot.name, paid)
-    _set_slot_aside(run, slot)
-    slot.mkdir(parents=True, exist_ok=True)
-    judgment = _judge(run, workspace, agent, pipeline, number, inputs)
-    if paid:
-        settle(run, slot.name, judgment.cost_usd)
+    cost: float | None = None
+    try:
+        _set_slot_aside(run, slot)
+        slot.mkdir(parents=True, exist_ok=True)
+        judgment = _judge(run, workspace, agent, pipeline, number, inputs)
+        cost = judgment.cost_usd
+    finally:
+        if paid:
+            settle(run, slot.name, cost)
     return judgment
 
 
