@@ -214,31 +214,29 @@ def test_a_second_ctrl_c_stops_at_once(pytester: pytest.Pytester, mode: tuple[st
     assert toy.executions[A] == 1
 
 
-@MODES
 def test_a_terminal_that_closes_takes_everything_along(
-    pytester: pytest.Pytester, mode: tuple[str, ...]
+    pytester: pytest.Pytester,
 ) -> None:
     toy = Experiment(pytester, tiers=TIERS)
-    session = stopped(toy, *mode, deed=LEFT_ALONE.format(log=toy.log) + STUBBORN)
+    session = stopped(toy, *TWO_WORKERS, deed=LEFT_ALONE.format(log=toy.log) + STUBBORN)
     signal_group(session, signal.SIGHUP)
     session.wait(60)
     wait_until(lambda: no_agent_is_alive(toy))
     assert "cut_off_at" in read(toy.path(B) / "agent" / "started.json")
 
 
-@MODES
 def test_the_reaper_ends_what_a_killed_session_leaves_in_sessions_of_its_own(
-    pytester: pytest.Pytester, mode: tuple[str, ...]
+    pytester: pytest.Pytester,
 ) -> None:
     toy = Experiment(pytester, tiers=TIERS)
-    session = stopped(toy, *mode, deed=LEFT_ALONE.format(log=toy.log) + STUBBORN)
+    session = stopped(toy, *TWO_WORKERS, deed=LEFT_ALONE.format(log=toy.log) + STUBBORN)
     homes = scratch_of(toy)
     signal_group(session, signal.SIGKILL)
     session.wait()
     wait_until(lambda: no_agent_is_alive(toy))
     assert not (toy.path(B) / "agent" / "result.json").exists()
     toy.write_agent(WORKS)
-    toy.run(*mode).assert_outcomes(passed=3)
+    toy.run(*TWO_WORKERS).assert_outcomes(passed=3)
     assert not any(path.exists() for path in homes)
     assert toy.executions[A] == 1
 
@@ -282,3 +280,21 @@ def test_after_the_last_failure_that_is_allowed_no_further_agent_starts(
     toy.run(*mode).assert_outcomes(failed=5)
     assert toy.executions == once_each(*(f"T0/{number:02}/run_01" for number in range(5)))
     assert before <= toy.executions
+
+
+def test_after_x_the_agents_of_other_workers_finish_what_was_paid_for(
+    pytester: pytest.Pytester,
+) -> None:
+    toy = Experiment(pytester, tiers=TIERS)
+    verdict = f"$(dirname $0)/../../results/*-toy/{A}/run_result.json"
+    toy.write_agent(
+        f"case $run in {A}) until grep -q {B} {toy.log}; do sleep 0.05; done; exit 0;;\n"
+        f"{B}) until ls {verdict} 2> /dev/null; do sleep 0.05; done; sleep 0.5;; esac\n{WORKS}"
+    )
+    result = toy.run(*TWO_WORKERS, "-x")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["1 of 3 runs did not finish: the same command goes on with them"])
+    assert toy.executions == {A: 1, B: 1}
+    assert toy.verdicts() == {A: 0.0, B: 1.0}
+    assert no_agent_is_alive(toy)
