@@ -122,7 +122,9 @@ def _default(spec: dict[str, Any], required: bool) -> str:
 def _referred(spec: dict[str, Any]) -> str:
     """The name of the definition that a property, its items, values or forms refer to."""
     inner = spec.get("items") or spec.get("additionalProperties") or {}
-    forms = [spec, *([inner] if isinstance(inner, dict) else []), *spec.get("anyOf", [])]
+    choices = spec.get("anyOf", [])
+    lists = [one["items"] for one in choices if isinstance(one.get("items"), dict)]
+    forms = [spec, *([inner] if isinstance(inner, dict) else []), *choices, *lists]
     return next((str(s["$ref"]).rpartition("/")[2] for s in forms if "$ref" in s), "")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotRun, RunError
-from .experiment import Experiment
+from .experiment import Experiment, StepConfig
 from .history import ASSUMED_COST, History, assumed_cost, executions
 from .prices import PriceList, built_in_prices
 from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecord
@@ -87,6 +87,8 @@ class Evaluation:
     """Seals the results that this session writes."""
     fallbacks: Mapping[int, Judge] = field(default_factory=dict)
     """Slot number -> the judge that steps in where the slot's own gives no valid judgment."""
+    languages: Mapping[str, tuple[StepConfig, ...]] = field(default_factory=dict)
+    """Language -> the steps of its pipeline."""
     budgets: tuple[Budget, ...] = ()
     """What the session may spend."""
     owner: int | None = None
@@ -148,17 +150,27 @@ class Evaluation:
         return {} if isolation.kind == "none" else {"isolation": digest(isolation.model_dump())}
 
     @cached_property
+    def steps(self) -> tuple[StepConfig, ...]:
+        """The steps of the pipeline."""
+        asked = self.experiment.settings.pipeline
+        if not isinstance(asked, str):
+            return asked
+        return self.languages[self.experiment.task.language if asked == "auto" else asked]
+
+    @cached_property
     def judge_inputs(self) -> tuple[Inputs, ...]:
         """For every judge slot, the digests of what it judges by."""
         task = self.experiment.task
-        steps = [step.model_dump() for step in self.experiment.settings.pipeline]
+        from .pipeline import pipeline_inputs
+
+        steps = pipeline_inputs(self.steps, self.experiment.settings.protected)["steps"]
         return tuple(
             {
                 "rubric": digest(task.rubric.source),
                 "criteria": digest(task.criteria),
                 "judge": digest(dict(judge.identity())),
                 "checks": self._checks_digest,
-                "pipeline": digest(steps),
+                "pipeline": steps,
                 **({"prompt": self.template.digest} if getattr(judge, "prompted", False) else {}),
             }
             for judge in self.judges

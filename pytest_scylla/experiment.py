@@ -95,12 +95,16 @@ class IsolationConfig(Strict):
 
 
 class StepConfig(Strict):
-    """One step of the pipeline that runs after the agent."""
+    """One step of the pipeline that runs before any agent and after each."""
 
     name: str = Field(pattern=NAME)
     """Names the step in reports."""
     run: str = Field(min_length=1)
-    """Shell command; exit status 0 = passed, 127 = not applicable (the tool is missing)."""
+    """Shell command; exit status 0 = passed."""
+    needs: tuple[str, ...] = ()
+    """Programs without which the step is not applicable; default: the first word of `run`."""
+    when: str | None = Field(default=None, min_length=1)
+    """Shell command; unless its exit status is 0, the step is not applicable."""
     timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """Seconds."""
 
@@ -232,8 +236,13 @@ class ExperimentFile(Strict):
     """How workspaces are made and kept."""
     isolation: IsolationConfig = IsolationConfig()
     """What keeps the agent in its place; a word stands for `kind`."""
-    pipeline: tuple[StepConfig, ...] = ()
-    """Commands that run after the agent, in a copy of its workspace."""
+    pipeline: str | tuple[StepConfig, ...] = ()
+    """What runs before any agent and after each: the steps of a language (`python`, or one of the
+    hook `pytest_scylla_pipeline`; `auto`: the task's language), or a list of steps."""
+    protected: tuple[str, ...] | None = None
+    """Patterns of the task's own files: commands and judges get them as the task has them, however
+    an agent edited or deleted them. Default: tests (`**/test_*.py`, `**/*_test.py`, `test/**`,
+    `tests/**`), for the pipeline's step `test` alone."""
 
     @field_validator("runs", mode="before")
     @classmethod

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterator
 
 from .evaluation import Run
-from .results import CategoryScore, RunResult
+from .results import CategoryScore, PipelineResult, RunResult
+from .store import read_model
 
 
 def explain(run: Run, result: RunResult, nodeid: str) -> str:
@@ -18,6 +19,8 @@ def explain(run: Run, result: RunResult, nodeid: str) -> str:
         *_votes(result),
         *_lost(result.criteria_scores),
     ]
+    pipeline = read_model(run.dir.pipeline, PipelineResult)
+    lines += [f"  pipeline {line}" for line in pipeline.findings()] if pipeline else []
     if result.timed_out:
         lines.append("  the agent reached its limit and was judged on what it left")
     if result.tampering:

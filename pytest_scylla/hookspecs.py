@@ -5,7 +5,7 @@ A conftest.py in an experiment's folder speaks for that experiment alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from .agents import Agent
     from .evaluation import Run
+    from .experiment import StepConfig
     from .judges import Judge
     from .results import RunResult
 
@@ -36,6 +37,17 @@ def pytest_scylla_judges() -> Mapping[str, type[Judge]]:  # type: ignore[empty-b
 
         def pytest_scylla_judges():
             return {"line-counter": LineCounter}
+    """
+
+
+@pytest.hookspec
+def pytest_scylla_pipeline() -> Mapping[str, Sequence[StepConfig]]:  # type: ignore[empty-body]
+    """Languages by name, for `pipeline:` in experiment.yaml, each with the steps of its pipeline.
+
+    Example::
+
+        def pytest_scylla_pipeline():
+            return {"rust": [StepConfig(name="test", run="cargo test --offline")]}
     """
 
 

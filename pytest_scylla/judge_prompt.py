@@ -229,6 +229,7 @@ def _pipeline(exhibits: Exhibits, cut: Cut) -> str:
             lines.append(f"{when}: {step.name}: {step.status} (exit status {step.exit_code})")
             if step.status == "failed" and step.output.strip():
                 lines += [f"    {line}" for line in cut(step.output, 5_000).splitlines()]
+    lines += exhibits.pipeline.findings()
     return "\n".join(lines) or "(the experiment has no pipeline)"
 
 

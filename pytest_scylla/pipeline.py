@@ -1,55 +1,140 @@
-"""The pipeline: commands of the experiment that run before any agent and after each."""
+"""The pipeline: build, format, test, pre-commit, before any agent (the baseline) and after each.
+
+It runs on what is recorded of an agent's work, as checks do (see checks.py). Steps are commands in
+experiment.yaml, or those of a language (the hook `pytest_scylla_pipeline`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 
-from .checks import run_check
+from .checks import Check, run_check, search_path
 from .experiment import StepConfig
-from .recorded import Recorded, recorded
+from .recorded import TESTS, Recorded, recorded
 from .results import PipelineResult, StepResult
 from .store import digest, read_model, write_json
 from .workspace import Base
 
-NOT_FOUND = 127
-"""The shell's exit status for a command that does not exist."""
+TEST_STEP = "test"
+"""Before the step of this name, the task's own tests are put back."""
+
+PYTHON = (
+    StepConfig(
+        name="build",
+        needs=("python",),
+        run='PYTHONPYCACHEPREFIX="$TMPDIR/pyc" python -m compileall -q .',
+    ),
+    StepConfig(
+        name="format",
+        needs=("ruff",),
+        when="grep -qs '^\\[tool\\.ruff' pyproject.toml || test -f ruff.toml -o -f .ruff.toml",
+        run="ruff format --check --no-cache .",
+    ),
+    StepConfig(
+        name="format-black",
+        needs=("black",),
+        when="grep -qs '^\\[tool\\.black' pyproject.toml",
+        run="black --check --quiet .",
+    ),
+    StepConfig(
+        name="pre-commit",
+        needs=("pre-commit", "git"),
+        when="test -f .pre-commit-config.yaml",
+        run="git init -q . && git add -A -f && pre-commit run --all-files; "
+        "status=$?; rm -rf .git; exit $status",
+    ),
+    StepConfig(
+        name=TEST_STEP,
+        needs=("pytest",),
+        when="find . -name 'test_*.py' -o -name '*_test.py' | grep -q .",
+        run="python -m pytest -q",
+        timeout=900,
+    ),
+)
+"""The steps of `pipeline: python`."""
+
+_BARE = re.compile(r"[\w.+-]+")
 
 
-def pipeline_inputs(steps: Sequence[StepConfig]) -> dict[str, str]:
-    """What a pipeline's result depends on, beside the workspace."""
-    return {"steps": digest([step.model_dump() for step in steps])}
+def pipeline_inputs(
+    steps: Sequence[StepConfig], protected: Sequence[str] | None = None
+) -> dict[str, str]:
+    """What a pipeline's result depends on, beside the files."""
+    said = [step.model_dump() for step in steps]
+    return {"steps": digest(said if protected is None else [said, list(protected)])}
 
 
-def run_pipeline(steps: Sequence[StepConfig], left: Recorded) -> PipelineResult:
+def run_pipeline(
+    steps: Sequence[StepConfig], left: Recorded, protected: Sequence[str] | None = None
+) -> PipelineResult:
     """Run all steps, one after the other, on the same files."""
-    results = tuple(_run_step(step, left.files) for step in steps)
-    return PipelineResult(steps=results, inputs=pipeline_inputs(steps))
+    results = []
+    for step in steps:
+        if step.name == TEST_STEP:
+            left.put_back(TESTS if protected is None else protected)
+        results.append(_run_step(step, left.files))
+    return PipelineResult(steps=tuple(results), inputs=pipeline_inputs(steps, protected))
 
 
-def _run_step(step: StepConfig, copy: Path) -> StepResult:
-    check = run_check(step.run, copy, step.timeout, {})
-    if check.exit_code == NOT_FOUND:
-        status = "not_applicable"
-    else:
-        status = "passed" if check.exit_code == 0 else "failed"
-    return StepResult.model_validate(
-        {
-            "name": step.name,
-            "status": status,
-            "exit_code": check.exit_code,
-            "output": check.output,
-            "duration_seconds": check.duration,
-        }
+def _run_step(step: StepConfig, files: Path) -> StepResult:
+    for tool in step.needs or _first_word(step.run):
+        if not _there(tool):
+            return _result(step, "not_applicable", Check(127, f"{tool} was not found\n", 0, False))
+    own = {"PRE_COMMIT_HOME": _pre_commit_home()}
+    if step.when is not None and run_check(step.when, files, step.timeout, own).exit_code != 0:
+        said = f"does not apply: {step.when}\n"
+        return _result(step, "not_applicable", Check(1, said, 0, False))
+    check = run_check(step.run, files, step.timeout, own)
+    return _result(step, "passed" if check.exit_code == 0 else "failed", check)
+
+
+def _result(
+    step: StepConfig, status: Literal["passed", "failed", "not_applicable"], check: Check
+) -> StepResult:
+    return StepResult(
+        name=step.name,
+        status=status,
+        exit_code=check.exit_code,
+        output=check.output,
+        duration_seconds=check.duration,
+        tests=dict(check.tests),
     )
 
 
-def baseline(steps: Sequence[StepConfig], base: Base, results: Path) -> PipelineResult:
+def _first_word(command: str) -> tuple[str, ...]:
+    """The program of a command, where it is a plain name; what has a slash is the task's own."""
+    word = command.split()[0] if command.split() else ""
+    return (word,) if _BARE.fullmatch(word) else ()
+
+
+def _there(tool: str) -> bool:
+    """Whether the shell knows a command; asked before it is run, for the exit status 127 may be
+    that of a command within it."""
+    asked = ["/bin/sh", "-c", 'command -v -- "$1" > /dev/null', "sh", tool]
+    return subprocess.run(asked, env={"PATH": search_path()}, cwd="/").returncode == 0
+
+
+def _pre_commit_home() -> str:
+    """Where pre-commit keeps the environments of its hooks: they are not made for every run."""
+    return os.environ.get("PRE_COMMIT_HOME") or os.path.expanduser("~/.cache/pre-commit")
+
+
+def baseline(
+    steps: Sequence[StepConfig],
+    base: Base,
+    results: Path,
+    protected: Sequence[str] | None = None,
+) -> PipelineResult:
     """The pipeline on the task's untouched files, once per results directory."""
     path = results / "pipeline_baseline.json"
-    inputs = {**pipeline_inputs(steps), "commit": base.commit}
+    inputs = {**pipeline_inputs(steps, protected), "commit": base.commit}
     if not steps:
         return PipelineResult(steps=(), inputs=inputs)
     with FileLock(results / ".pipeline_baseline.lock"):
@@ -60,3 +145,29 @@ def baseline(steps: Sequence[StepConfig], base: Base, results: Path) -> Pipeline
             result = run_pipeline(steps, files).model_copy(update={"inputs": inputs})
         write_json(path, result)
         return result
+
+
+def compared(after: PipelineResult, before: PipelineResult) -> PipelineResult:
+    """`after`, with what is different from `before`: per step, and per test where pytest ran."""
+    old, new = dict(_outcomes(before)), dict(_outcomes(after))
+    regressions, existing, improvements = [], [], []
+    for name, outcome in old.items():
+        now_is = new.get(name, "gone")
+        if outcome == "passed" and now_is != "passed":
+            regressions.append(name if now_is == "failed" else f"{name} ({now_is})")
+        elif outcome == "failed" and now_is == "failed":
+            existing.append(name)
+        elif outcome == "failed" and now_is == "passed":
+            improvements.append(name)
+    found = {
+        "regressions": tuple(regressions),
+        "existing_failures": tuple(existing),
+        "improvements": tuple(improvements),
+    }
+    return after.model_copy(update=found)
+
+
+def _outcomes(result: PipelineResult) -> Iterator[tuple[str, str]]:
+    for step in result.steps:
+        yield step.name, step.status
+        yield from ((f"{step.name}: {test}", outcome) for test, outcome in step.tests.items())

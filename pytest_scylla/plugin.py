@@ -5,7 +5,7 @@ Nothing heavy is imported before there is an experiment among the arguments.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
     from .agents import Agent
+    from .experiment import StepConfig
     from .judges import Judge
     from .recorder import Recorder
 
@@ -119,6 +120,14 @@ def pytest_scylla_judges() -> Mapping[str, type[Judge]]:
         "claude-code": ClaudeCode,
         "command": Command,
     }
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_scylla_pipeline() -> Mapping[str, Sequence[StepConfig]]:
+    """The built-in languages, by the same door as everybody's."""
+    from .pipeline import PYTHON
+
+    return {"python": PYTHON}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

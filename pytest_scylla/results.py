@@ -114,6 +114,8 @@ class AgentResult(SealedRecord):
     duration_seconds: float = 0.0
     tampering: tuple[str, ...] = ()
     """Files that appeared outside the workspace while the agent worked; set aside, not read."""
+    left_out: tuple[str, ...] = ()
+    """Files of the workspace that are too large for the patch; nobody judges them."""
     base_commit: str = ""
     """The commit that the agent started from (the task's files and the tier's)."""
     inputs: Inputs = Field(default_factory=dict)
@@ -178,13 +180,35 @@ class StepResult(Record):
     exit_code: int
     output: str
     duration_seconds: float
+    tests: dict[str, str] = Field(default_factory=dict)
+    """Node id -> `passed`, `failed` or `skipped`, where the step ran pytest."""
 
 
 class PipelineResult(Record):
     """pipeline.json: the pipeline's steps after the agent (or before it: the baseline)."""
 
     steps: tuple[StepResult, ...]
+    regressions: tuple[str, ...] = ()
+    """Steps, and tests as `step: node id`, that passed before the agent and do not now."""
+    existing_failures: tuple[str, ...] = ()
+    """What failed before the agent, and still does."""
+    improvements: tuple[str, ...] = ()
+    """What failed before the agent, and passes now."""
     inputs: Inputs = Field(default_factory=dict)
+
+    def findings(self, most: int = 10) -> list[str]:
+        """How it differs from the baseline, in lines; `most` names in each."""
+        kinds = {
+            "regressions": self.regressions,
+            "failed before too": self.existing_failures,
+            "improvements": self.improvements,
+        }
+        return [
+            f"{kind}: {', '.join(names[:most])}"
+            + (f", and {len(names) - most} more" if len(names) > most else "")
+            for kind, names in kinds.items()
+            if names
+        ]
 
 
 class ItemScore(Record):

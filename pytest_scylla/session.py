@@ -21,7 +21,7 @@ from .errors import InputError
 if TYPE_CHECKING:
     from .agents import Agent
     from .evaluation import Evaluation
-    from .experiment import Experiment
+    from .experiment import Experiment, StepConfig
     from .judges import Judge
     from .limits import Budget
     from .prices import PriceList
@@ -302,6 +302,7 @@ class Loaded:
     agent: Agent
     judges: tuple[Judge, ...]
     fallbacks: dict[int, Judge]
+    languages: dict[str, tuple[StepConfig, ...]]
     prices: PriceList
 
     def evaluation(self, session: Session) -> Evaluation:
@@ -314,6 +315,7 @@ class Loaded:
             agent=self.agent,
             judges=self.judges,
             fallbacks=self.fallbacks,
+            languages=self.languages,
             results=session.directory(self.experiment),
             started_at=session.started_at,
             outer_timeout=session.outer_timeout,
@@ -406,6 +408,7 @@ def load(path: Path, hooks: Any, inputs: Inputs, judge_model: str | None = None)
             for number, judge in enumerate(settings.judges)
             if judge.fallback
         },
+        languages=_languages(experiment, hooks),
         prices=inputs.prices.with_models(settings.prices),
     )
     _check_prices(loaded)
@@ -435,6 +438,20 @@ def _takes_model(adapters: dict[str, Any], judge: Any) -> bool:
     """The adapter has an option `model` that must be given: elsewhere it is only a name."""
     fields = getattr(adapters.get(judge.adapter), "model_fields", {})
     return "model" in fields and fields["model"].is_required()
+
+
+def _languages(experiment: Experiment, hooks: Any) -> dict[str, tuple[StepConfig, ...]]:
+    """The pipelines of languages, where the experiment asks for one of them."""
+    asked = experiment.settings.pipeline
+    if not isinstance(asked, str):
+        return {}
+    known = {name: tuple(said) for name, said in merged(hooks.pytest_scylla_pipeline()).items()}
+    language = experiment.task.language if asked == "auto" else asked
+    if language not in known:
+        problem = f"there is no pipeline for the language {language!r}"
+        next_step = f"use one of {', '.join(sorted(known))}, or write a list of steps"
+        raise InputError(experiment.path, "pipeline", problem, next_step)
+    return known
 
 
 def _check_prices(loaded: Loaded) -> None:

@@ -81,7 +81,7 @@ def _agent(run: Run) -> str | None:
 def _pipeline(run: Run) -> str | None:
     from .pipeline import pipeline_inputs
 
-    steps = run.evaluation.experiment.settings.pipeline
+    steps, protected = run.evaluation.steps, run.evaluation.experiment.settings.protected
     if not steps:
         return None
     result = read_model(run.dir.pipeline, PipelineResult)
@@ -89,7 +89,7 @@ def _pipeline(run: Run) -> str | None:
         return "it has not run"
     if run.forgets("pipeline", run.dir.pipeline):
         return "asked for (--scylla-from)"
-    return _changes(result.inputs, {**pipeline_inputs(steps), "agent": execution(run)})
+    return _changes(result.inputs, {**pipeline_inputs(steps, protected), "agent": execution(run)})
 
 
 def _judge(run: Run, number: int) -> str | None:

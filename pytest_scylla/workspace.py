@@ -57,6 +57,9 @@ _ISOLATED = {
 _ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n"
 """Files are the blobs, byte for byte, whatever a .gitattributes says: patches restore exactly."""
 
+LARGEST = 100 * 2**20
+"""Bytes of the largest file that a patch takes up; a larger one may be nothing but a hole."""
+
 _OF_THE_NETWORK = ("GIT_SSH", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_PROXY", "GIT_SSL",
                    "GIT_CONFIG")  # fmt: skip
 
@@ -401,7 +404,8 @@ class Checkout:
     def patch(self) -> bytes:
         """What the agent changed against the start, whatever it committed.
 
-        Files that a .gitignore hides are left out, as `git add -A` does. An agent that removed
+        Files that a .gitignore hides are left out, as `git add -A` does, and changes of files
+        above `LARGEST`. An agent that removed
         its workspace, or put a link in its place, has removed all files.
         Taken with a repository of ours, an index and an object directory of its own: the
         agent's git configuration (filters, hooks, flags in its index) has no say.
@@ -481,7 +485,7 @@ def _has_strange_files(folder: Path, link: Path) -> bool:
 def _add_all(workspace: Path, env: Mapping[str, str]) -> None:
     """Stage everything; git refuses where there are repositories without a commit inside."""
     with suppress(RunError):
-        git(["-C", str(workspace), "add", "-A", "--", "."], env)
+        git(["-C", str(workspace), "add", "-A", "--", ".", *_without_large(workspace)], env)
         return
     _stage_nested(workspace, env)
 
@@ -490,10 +494,35 @@ def _stage_nested(workspace: Path, env: Mapping[str, str]) -> None:
     """Stage everything, the files of repositories within the workspace too."""
     _make_readable(workspace)
     nested = _nested_repositories(workspace)
-    exclude = [f":(exclude,literal){path}" for path in nested]
+    exclude = [f":(exclude,literal){path}" for path in nested] + _without_large(workspace)
     git(["-C", str(workspace), "add", "-A", "--", ".", *exclude], env)
     for path in nested:
         _add_files(workspace, path, env)
+
+
+def large_files(workspace: Path) -> list[str]:
+    """The files that are too large for a patch; git alone knows which of them were there before."""
+    found = []
+    for folder, folders, names in os.walk(workspace):
+        folders[:] = [name for name in folders if name != ".git"]
+        paths = (os.path.join(folder, name) for name in names)
+        found += [os.path.relpath(path, workspace) for path in paths if _size(path) > LARGEST]
+    return found
+
+
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def _without_large(workspace: Path) -> list[str]:
+    return [f":(exclude,literal){path}" for path in large_files(workspace)]
+
+
+def _is_kept(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= LARGEST
 
 
 def _make_readable(workspace: Path) -> None:
@@ -525,7 +554,7 @@ def _add_files(workspace: Path, below: str, env: Mapping[str, str]) -> None:
             path = os.path.relpath(os.path.join(folder, name), workspace)
             if os.path.islink(workspace / path):
                 links.append(path)
-            elif name in names and name != ".git" and (workspace / path).is_file():
+            elif name in names and name != ".git" and _is_kept(workspace / path):
                 files.append(path)
     entries = [*_file_entries(workspace, files, env), *_link_entries(workspace, links, env)]
     listed = ["-C", str(workspace), "ls-files", "-z", "--", f":(literal){below}"]

@@ -52,7 +52,7 @@ def test_every_key_is_understood(tmp_path: Path) -> None:
         "agent": {"adapter": "claude-code", "model": "a-model", "max_turns": 5, "timeout": 60},
         "judges": [{"adapter": "rubric-checks", "timeout": 5}, {"adapter": "of-mine"}],
         "workspace": {"scope": "subtest", "retention": "failed"},
-        "pipeline": [{"name": "test", "run": "pytest", "timeout": 10}],
+        "pipeline": [{"name": "test", "run": "pytest", "needs": ["pytest"], "timeout": 10}],
     }
     settings = load_experiment(write_experiment(tmp_path, **keys)).settings
     written = settings.model_dump(mode="json", include=set(keys), exclude_none=True)

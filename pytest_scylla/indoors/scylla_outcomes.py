@@ -96,11 +96,13 @@ class Outcomes:
 
     @last
     def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
-        """A session that did not come to the end of its tests is no success."""
+        """A session that did not come to the end of its tests, or in which none passed, is no
+        success."""
         import json
 
         through = sum(1 for name in self.tests if "::" in name)
-        if exitstatus == 0 and through < session.testscollected:
+        passed = "passed" in self.tests.values() or not session.testscollected
+        if exitstatus == 0 and (through < session.testscollected or not passed):
             session.exitstatus = exitstatus = 1
         self.exit_code = int(exitstatus)
         record = {"number": self.number, "exit_code": self.exit_code, "tests": self.tests}

@@ -17,6 +17,7 @@ if MYPY:  # without the time that it takes to import typing
 
 WORKSPACE = os.environ.get("SCYLLA_WORKSPACE", "")
 TASK = frozenset(os.environ.get("SCYLLA_TASK_MODULES", "").split(os.pathsep))
+PROCESS = os.getpid()
 OWN = [WORKSPACE, os.path.join(WORKSPACE, "src")]
 
 
@@ -77,18 +78,48 @@ def _guarded(spec: Any) -> Any:
     return spec
 
 
+def _of_the_work() -> bool:
+    """The check's own process, in which the work was only imported, is told what to do by it."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    if os.getpid() != PROCESS or (main and inside(main)):
+        return False
+    frame = sys._getframe(1)
+    files = [frame.f_code.co_filename for frame in _frames(frame)]
+    # Called by no code at all: left to be done at the exit.
+    return len(files) < 2 or any(inside(file) for file in files if not file.startswith("<"))
+
+
+def _frames(frame: Any) -> Any:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
 def _no_way_out() -> None:
-    """os._exit(0) by a module of the workspace is no success."""
-    leave, main = os._exit, os.getpid()
+    """The work cannot end the check's process with success, or put another in its place."""
     system: Any = sys.modules["posix"]
+    leave = system._exit
 
     def _exit(status: int = 0) -> None:
-        if os.getpid() == main and inside(sys._getframe(1).f_code.co_filename):
-            status = status or 70
-        leave(status)
+        leave(70 if status == 0 and _of_the_work() else status)
 
-    system._exit = _exit
-    vars(os)["_exit"] = _exit
+    def refusing(name: str) -> Any:
+        replace = getattr(system, name)
+
+        def refuse(*arguments: Any) -> None:
+            if _of_the_work():
+                leave(70)
+            replace(*arguments)
+
+        return refuse
+
+    for name, instead in {
+        "_exit": _exit,
+        "execv": refusing("execv"),
+        "execve": refusing("execve"),
+    }.items():
+        setattr(system, name, instead)
+        vars(os)[name] = instead
 
 
 if WORKSPACE:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..results import PipelineResult
+from ..store import read_model
 from .spending import Spending
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
 
@@ -67,6 +69,7 @@ def run_report(run: RunSummary) -> str:
                 ],
             ),
             _criteria(run),
+            _pipeline(run),
         ]
         if result.list_difference is not None:
             parts.append(
@@ -101,6 +104,18 @@ FILES = {
 
 def _vote(passed: bool | None) -> str:
     return NONE if passed is None else ("passed" if passed else "failed")
+
+
+def _pipeline(run: RunSummary) -> str:
+    """The pipeline's steps, and what is different from before the agent."""
+    result = read_model(run.path / "pipeline.json", PipelineResult)
+    if result is None:
+        return ""
+    rows = [
+        [s.name, s.status.replace("_", " "), f"{s.duration_seconds:.1f} s"] for s in result.steps
+    ]
+    found = "".join(f"- {line}\n" for line in result.findings(most=100))
+    return f"{table(['step', 'status', 'duration'], rows)}\n{found}"
 
 
 def _criteria(run: RunSummary) -> str:

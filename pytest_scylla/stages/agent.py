@@ -34,10 +34,12 @@ from ..results import AgentEnd, AgentResult, RunResult
 from ..scratch import scratch
 from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
 from ..tiers import MCP_FILE
+from ..workspace import large_files
 from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import text_of, timing
 from .judging import will_ask
+from .pipeline import baseline_of
 from .workspace import Workspace
 
 log = logging.getLogger("pytest_scylla")
@@ -79,6 +81,7 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     try:
         clear(run)
         run.evaluation.write_manifest(run.subtest, setup)
+        baseline_of(run)
         return _execute(run, workspace.fresh())
     finally:
         settle(run, "agent", _cost_on_disk(run))
@@ -394,6 +397,7 @@ def _record(
         model=answer.model or run.evaluation.agent.model,
         duration_seconds=finished.duration,
         tampering=tampering,
+        left_out=_left_out(run),
         base_commit=checkout.setup.commit,
         inputs=run.agent_inputs(),
     )
@@ -423,6 +427,13 @@ def _write_transcript(run: Run, stdout: str) -> None:
     turns = run.evaluation.agent.transcript(stdout)
     lines = "".join(f"{turn.model_dump_json()}\n" for turn in turns)
     write_text(run.dir.transcript, lines)
+
+
+def _left_out(run: Run) -> tuple[str, ...]:
+    found = large_files(run.checkout().path)
+    if found:
+        log.warning("%s: too large for the patch: %s", run.dir.path, ", ".join(found))
+    return tuple(found)
 
 
 def _write_patch(run: Run, hidden: Mapping[str, str], sync: bool) -> None:

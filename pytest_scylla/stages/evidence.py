@@ -20,9 +20,11 @@ def execution(run: Run) -> str:
 def left_by_agent(run: Run) -> Iterator[Recorded]:
     """The files that an agent left, as they are recorded: for one judge or one pipeline."""
     checkout = run.checkout()
+    protected = run.evaluation.experiment.settings.protected or ()
     if run.dir.patch.exists():
         setup = checkout.setup
         with recorded(setup.path, setup.commit, run.dir.patch) as left:
+            left.put_back(protected)
             yield left
     else:
         with copied(checkout.path) as left:

@@ -11,7 +11,6 @@ from ..consensus import settled
 from ..errors import ScyllaError
 from ..evaluation import Run
 from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded
-from ..pipeline import baseline
 from ..results import (
     AgentResult,
     Inputs,
@@ -29,6 +28,7 @@ from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import execution, left_by_agent, text_of, timing
 from .executed import executed_items
+from .pipeline import baseline_of
 from .workspace import Workspace
 
 
@@ -185,7 +185,6 @@ def _judge(
 ) -> Judgment:
     """Ask the slot's judge, and its fallback where that gives no valid judgment."""
     evaluation = run.evaluation
-    settings, base = evaluation.experiment.settings, run.checkout().setup.base
     judge, fallback = evaluation.judges[number - 1], evaluation.fallbacks.get(number)
     slot = run.dir.judge_slot(number)
     with left_by_agent(run) as left:
@@ -195,7 +194,7 @@ def _judge(
             patch=text_of(run.dir.patch),
             agent=agent,
             pipeline=pipeline,
-            baseline=baseline(settings.pipeline, base, evaluation.results),
+            baseline=baseline_of(run),
             copy=left.files,
             slot=slot,
             template=evaluation.template,

@@ -45,10 +45,13 @@ def command(*args: str, env: Mapping[str, str] | None = None) -> list[str]:
 
 
 def run_pytest(
-    pytester: pytest.Pytester, *args: str, env: Mapping[str, str] | None = None
+    pytester: pytest.Pytester,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 120,
 ) -> pytest.RunResult:
     """A session from its start to its end."""
-    return pytester.run(*command(*args, env=env), timeout=120)
+    return pytester.run(*command(*args, env=env), timeout=timeout)
 
 
 def start_pytest(pytester: pytest.Pytester, *args: str) -> subprocess.Popen[bytes]:
