@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotRun, RunError
 from .experiment import Experiment, StepConfig
-from .history import ASSUMED_COST, History, assumed_cost, executions
+from .history import History, assumed_cost, executions
 from .prices import PriceList, built_in_prices
 from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecord
 from .source import directory_digest, source_digest
@@ -126,12 +126,9 @@ class Evaluation:
         return self.agent.model if stage == "agent" else self.judges[int(stage[6:]) - 1].model
 
     def assumed_cost(self, stage: str) -> float:
-        """USD of a paid stage of which there is no history: for an agent the task's max_cost_usd,
-        else what the price list says of the model and an assumed number of tokens."""
-        own = self.experiment.task.max_cost_usd
-        listed = assumed_cost(stage, self.model_of(stage), self.prices)
-        found = (own, listed) if stage == "agent" else (listed, own)
-        return next((usd for usd in found if usd is not None), ASSUMED_COST)
+        """USD of a paid stage of which there is no history."""
+        limit = self.experiment.task.max_cost_usd
+        return assumed_cost(stage, self.model_of(stage), self.prices, limit)
 
     @cached_property
     def task_inputs(self) -> Inputs:

@@ -212,12 +212,16 @@ def assumed_tokens(stage: str) -> TokenStats:
     return ASSUMED["agent" if stage == "agent" else "judge"]
 
 
-def assumed_cost(stage: str, model: str | None, prices: PriceList) -> float | None:
-    """USD of a stage of which nothing is known but its model; None: not even that."""
-    if not model or not prices.known(model):
-        return None
-    length = ASSUMED_PROMPT if stage == "agent" else None
-    return prices.cost_usd(model, assumed_tokens(stage), prompt_tokens=length)
+def assumed_cost(stage: str, model: str | None, prices: PriceList, limit: float | None) -> float:
+    """USD of a paid stage of which there is no history. For an agent the task's max_cost_usd
+    (`limit`), else what the price list says of its model and an assumed number of tokens; for a
+    judge the other way round."""
+    listed = None
+    if model and prices.known(model):
+        length = ASSUMED_PROMPT if stage == "agent" else None
+        listed = prices.cost_usd(model, assumed_tokens(stage), prompt_tokens=length)
+    found = (limit, listed) if stage == "agent" else (listed, limit)
+    return next((usd for usd in found if usd is not None), ASSUMED_COST)
 
 
 def _sample(where: str, found: Iterable[Execution]) -> Sample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from .collection import SESSION
 from .errors import InputError, ScyllaError, disk_error
 from .plan import Spec
 from .reporting import facts_of
+from .selection import workers
 from .session import LOCKS, inputs_of, merged
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .history import History
     from .reports.summary import ExperimentSummary
     from .tenancy import Tenancy
     from .tiers import Library, Subtest
@@ -64,6 +67,12 @@ class Recorder:
         self.results: dict[Path, bool] = {}
         """Directory -> something in it is new."""
         self.summaries: list[ExperimentSummary] = []
+        self.earlier: dict[Path, History] = {}
+        """Results directory -> what was executed there before this session."""
+        self.worked: list[str] = []
+        """Runs that were not merely replayed."""
+        self.compared: str | None = None
+        """Forecast against actual."""
         self.trouble: str | None = None
         """Why there are no reports of the session."""
 
@@ -144,7 +153,7 @@ class Recorder:
         """One line: where results go, and who works and judges."""
         if not self.known:
             return None
-        from .reports.spending import spent
+        from .reports.spending import spending
 
         parts = []
         for known in self.known.values():
@@ -153,7 +162,7 @@ class Recorder:
             judges = ", ".join(judge.adapter for judge in settings.judges)
             place = self._shown(known.results)
             if known.results.is_dir():
-                state += f", spent so far {spent(known.results)}"
+                state += f", spent so far {spending(self._earlier(known).executions)}"
             agent = f"agent {settings.agent.adapter}, {self._isolation(known)}"
             parts.append(f"{place} ({state}; {agent}, judges {judges})")
         return "scylla: " + "; ".join(parts)
@@ -168,6 +177,14 @@ class Recorder:
         if getattr(adapters.get(settings.agent.adapter), "asks_nobody", False):
             return "isolation NONE: it may do all that you may, and asks nobody"
         return "isolation none"
+
+    def _earlier(self, known: Known) -> History:
+        """What was executed before this session."""
+        from .history import History, executions
+
+        if known.results not in self.earlier:
+            self.earlier[known.results] = History(executions(known.results))
+        return self.earlier[known.results]
 
     def _shown(self, path: Path) -> str:
         return os.path.relpath(path, self.config.invocation_params.dir)
@@ -200,6 +217,7 @@ class Recorder:
                 raise pytest.UsageError(str(error)) from None
             self.held.append(tenancy)
             remove_containers(known.experiment.settings.isolation, known.results)
+            self._earlier(known)
         self._remove_budgets()
         self._leave_nothing_behind()
 
@@ -258,6 +276,8 @@ class Recorder:
         facts = facts_of(report)
         if facts:
             self.reported.add(report.nodeid)
+            if not facts.get("cached") and not report.skipped:
+                self.worked.append(report.nodeid)
             path = Path(facts["results"])
             new = not facts.get("cached") and not report.skipped
             self.results[path] = self.results.get(path, False) or new
@@ -269,6 +289,7 @@ class Recorder:
             return
         try:
             self._write_reports()
+            self.compared = self._compare()
         except OSError as error:
             self.trouble = str(disk_error(error) or error)
             if session.exitstatus == pytest.ExitCode.OK:
@@ -305,6 +326,8 @@ class Recorder:
             for line in closing_table(summary):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
+        if self.compared:
+            terminalreporter.write_line(self.compared)
         if self.trouble:
             terminalreporter.write_line(f"scylla: no reports: {self.trouble}", red=True)
         left = self._unfinished()
@@ -315,15 +338,40 @@ class Recorder:
                 yellow=True,
             )
 
+    def _compare(self) -> str | None:
+        """What was executed, what it cost and how long it took, against the forecast of it."""
+        from .forecast import Outcome, basis_of, comparison, duration, outcome
+        from .history import History, executions
+
+        inputs = inputs_of(self.config)
+        seconds: dict[str, float] = {}
+        outcomes: list[Outcome] = []
+        for file, known in self.known.items():
+            if self.results.get(known.results):
+                prices = inputs.prices.with_models(known.experiment.settings.prices)
+                basis = basis_of(known.experiment, self._earlier(known), prices)
+                found = outcome(basis, History(executions(known.results)))
+                outcomes.append(found)
+                for (tier, subtest), total in found.seconds.items():
+                    ids = [i for i in self.worked if i.startswith(f"{file}::{tier}::{subtest}::")]
+                    seconds.update(dict.fromkeys(ids, total / max(len(ids), 1)))
+        if not any(one.cells for one in outcomes):
+            return None
+        expected = duration(self.specs(self.worked), seconds, workers(self.config))
+        return comparison(outcomes, expected, time.time() - self.config.stash[SESSION].started_at)
+
     def _dry_run(self, terminalreporter: Any) -> None:
         """With --collect-only: what is there of the collected runs, and what would be done."""
-        if not self.collected or self.config.get_verbosity() < 0:
+        if not self.collected:
             return
-        from .selection import explain, status_table
+        from .selection import explain, plan, status_table
 
-        lines = status_table(self.collected)
+        lines = status_table(self.collected) if self.config.get_verbosity() >= 0 else []
         if self.config.getoption("scylla_explain"):
             lines = explain(self.config, self.collected)
+        if self.config.getoption("scylla_plan"):
+            specs = self.specs([item.nodeid for item in self.collected])
+            lines += plan(self.config, self.collected, specs)
         if lines:
             terminalreporter.write_sep("=", "scylla")
         for line in lines:

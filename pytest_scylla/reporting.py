@@ -30,7 +30,7 @@ ATTRIBUTE = "scylla"
 
 def open_controller(config: pytest.Config) -> None:
     """In the process that the user started: decide, and register what this session needs."""
-    if config.getoption("scylla_explain"):
+    if config.getoption("scylla_explain") or config.getoption("scylla_plan"):
         config.option.collectonly = True
     added = _lastfailed_experiments(config)
     config.args.extend(added)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +12,7 @@ from .collection import SESSION, RunItem
 
 if TYPE_CHECKING:
     from .evaluation import Asked, Run
+    from .plan import Spec
     from .status import AgentStatus, JudgeStatus
 
 AGENT_STATUSES = ("completed", "results", "failed", "partial", "missing", "stale")
@@ -58,6 +59,12 @@ def add_options(group: pytest.OptionGroup) -> None:
         "is kept, and comes back without the option, at no cost",
     )
     group.addoption(
+        "--scylla-plan",
+        action="store_true",
+        help="what the next session does with the selected runs and why, tokens, cost (p50, p90), "
+        "duration at the given -n, disk; nothing is run",
+    )
+    group.addoption(
         "--scylla-explain",
         action="store_true",
         help="say for every stage of the selected runs whether it is kept or done again, and why; "
@@ -72,6 +79,27 @@ def _numbers(text: str) -> frozenset[int]:
         first, _, last = part.partition("-")
         found.update(range(int(first), int(last or first) + 1))
     return frozenset(found)
+
+
+def plan(config: pytest.Config, items: Iterable[pytest.Item], specs: Sequence[Spec]) -> list[str]:
+    """`--scylla-plan`: what the next session does, and what it costs, takes and needs."""
+    from .forecast import forecast
+
+    runs = {
+        item.nodeid: dataclasses.replace(item.run_spec, asked=asked(config, item.nodeid))
+        for item in items
+        if isinstance(item, RunItem)
+    }
+    return forecast(runs, specs, workers(config), config.stash[SESSION].budget)
+
+
+def workers(config: pytest.Config) -> int:
+    """How many workers `-n` asks for; 1 without any."""
+    if not config.getoption("tx", None):
+        return 1
+    from xdist.workermanage import parse_tx_spec_config
+
+    return len(parse_tx_spec_config(config))
 
 
 def usd(text: str) -> float:

@@ -14,6 +14,7 @@ from .status import agent_status
 from .store import read_model
 
 KEPT = "kept"
+COMES_BACK = "an earlier judgment from these inputs comes back, at no cost"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Outlook:
     stage: str
     todo: bool
     reason: str
+
+    @property
+    def free(self) -> bool:
+        """It is put back from an earlier attempt; nobody is asked."""
+        return self.reason.endswith(COMES_BACK)
 
     def __str__(self) -> str:
         return f"{self.stage:<10} {'again' if self.todo else KEPT:<6} {self.reason}"
@@ -106,7 +112,7 @@ def _judge(run: Run, number: int) -> str | None:
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
     changed = _changes(judgment.inputs, inputs)
     if changed and earlier_judgment(run, number, inputs):
-        return f"{changed}; an earlier judgment from these inputs comes back, at no cost"
+        return f"{changed}; {COMES_BACK}"
     return changed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .markdown_report import HEAD, NONE, repeated, row
 from .summary import ExperimentSummary
 
@@ -22,6 +24,15 @@ def closing_table(experiment: ExperimentSummary) -> list[str]:
     table = rows(experiment)
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     return [*(_line(line, widths) for line in table), *repeated(experiment.figures).splitlines()]
+
+
+def columns(table: Sequence[Sequence[str]]) -> list[str]:
+    """A table in columns: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
+        for first, *others in table
+    ]
 
 
 def _best(experiment: ExperimentSummary) -> str:
