@@ -110,7 +110,15 @@ class Template:
         return self._filled(_boundary(), named)
 
     def _filled(self, word: str, blocks: Mapping[str, str]) -> Prompt:
-        own = _PLACEHOLDER.sub(lambda found: blocks.get(found[1], found[0]), self.rest)
+        def block(found: re.Match[str]) -> str:
+            text = blocks.get(found[1])
+            if text is None:
+                return found[0]
+            # A marker has a line to itself, wherever the template has its placeholder.
+            before, after = self.rest[: found.start()][-1:], self.rest[found.end() :][:1]
+            return "\n" * (before not in ("", "\n")) + text + "\n" * (after not in ("", "\n"))
+
+        own = _PLACEHOLDER.sub(block, self.rest)
         return Prompt(self.shared, f"{_NOTICE.format(word=word)}\n{own}")
 
 
