@@ -6,8 +6,12 @@ import shlex
 from collections.abc import Iterator
 
 from .evaluation import Run
+<<<<<<< HEAD
 from .results import CategoryScore, PipelineResult, RunResult
 from .store import read_model
+=======
+from .results import CategoryScore, JudgeVote, RunResult
+>>>>>>> 86d3e72 (Reports show what each judge cost and gave, how far judges agree, and where their own arithmetic differs)
 
 
 def explain(run: Run, result: RunResult, nodeid: str) -> str:
@@ -39,8 +43,24 @@ def explain(run: Run, result: RunResult, nodeid: str) -> str:
 
 def _votes(result: RunResult) -> Iterator[str]:
     for vote in result.judges:
-        said = "not valid" if vote.score is None else f"{vote.score:.3f} {_word(vote.passed)}"
-        yield f"  judge {vote.judge_number} ({vote.model}): {said}: {vote.reasoning}"
+        judge = f"  judge {vote.judge_number} ({vote.model})"
+        if not vote.asked:
+            yield f"{judge}: not asked, the two before it agreed"
+        elif vote.score is None:
+            yield f"{judge}: not valid: {vote.error or 'no reason given'}"
+        else:
+            said = f"{vote.score:.3f} {_word(vote.passed)}{_own(vote)}"
+            yield f"{judge}: {said}: {vote.reasoning}"
+
+
+def _own(vote: JudgeVote) -> str:
+    """What the judge itself added up and voted, where that is something else."""
+    found = []
+    if vote.own_score is not None and f"{vote.own_score:.2f}" != f"{vote.score:.2f}":
+        found.append(f"its own total {vote.own_score:.3f}")
+    if vote.own_passed is not None and vote.own_passed != vote.passed:
+        found.append(f"its own vote: {_word(vote.own_passed)}")
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _word(passed: bool | None) -> str:

@@ -150,7 +150,7 @@ def run_result(
         judge_passed=said["passed"],
         judge_grade=said["grade"],
         judge_reasoning=said["reasoning"],
-        judges=tuple(_vote(slot, judgment) for slot, judgment in judged.items()),
+        judges=tuple(vote(slot, judgment) for slot, judgment in judged.items()),
         workspace_path=places.workspace,
         logs_path=places.logs,
         command_log_path=f"{places.logs}/command_log.json",
@@ -173,7 +173,8 @@ def _sum(costs: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(costs) else None
 
 
-def _vote(number: int, judgment: Judgment) -> JudgeVote:
+def vote(number: int, judgment: Judgment) -> JudgeVote:
+    """A judgment as run_result.json shows it."""
     fields = set(JudgeVote.model_fields) - {"judge_number"}
     return JudgeVote(judge_number=number, **judgment.model_dump(include=fields))
 
@@ -218,7 +219,7 @@ def run_result_from_parts(
 
 def _plain(result: RunResult) -> RunResult:
     """As ProjectScylla has it: no category scores beside those of the judgments, no inputs."""
-    votes = tuple(vote.model_copy(update={"criteria_scores": {}}) for vote in result.judges)
+    votes = tuple(v.model_copy(update={"criteria_scores": {}}) for v in result.judges)
     return result.model_copy(update={"judges": votes, "criteria_scores": {}, "inputs": {}})
 
 

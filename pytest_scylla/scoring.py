@@ -73,6 +73,17 @@ def total_score(rubric: Rubric, categories: Mapping[str, CategoryScore]) -> floa
     return float(sum(weight * share for weight, share in counted) / weights)
 
 
+def score_of_items(rubric: Rubric, categories: Mapping[str, CategoryScore]) -> float:
+    """The score that the items of graded categories come to, whatever sums were made of them.
+
+    Raises ValueError for items that do not fit the rubric.
+    """
+    items = {
+        name: item for category in categories.values() for name, item in category.items.items()
+    }
+    return total_score(rubric, score_categories(rubric, items))
+
+
 def _share(category: CategoryScore) -> Fraction:
     achieved, most = _sums(category.items)
     return achieved / most

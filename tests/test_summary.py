@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_scylla.reports import json_report
+from pytest_scylla.reports.panel import panel_figures
 from pytest_scylla.reports.spending import Spending
 from pytest_scylla.reports.summary import (
     ExperimentSummary,
@@ -175,7 +176,10 @@ def reports(summary: ExperimentSummary) -> list[dict[str, Any]]:
             *(json_report.run_report(run) for subtest in tier.subtests for run in subtest.runs),
         )
     ]
-    return [json_report.experiment_report(summary, Spending(0.5, 1)), *tiers]
+    return [
+        json_report.experiment_report(summary, Spending(0.5, 1), panel_figures(summary)),
+        *tiers,
+    ]
 
 
 def test_no_report_says_zero_where_nothing_was_judged(tmp_path: Path) -> None:
@@ -187,7 +191,9 @@ def test_no_report_says_zero_where_nothing_was_judged(tmp_path: Path) -> None:
 
 
 def test_a_report_counts_errors_beside_failures(results: Path) -> None:
-    report = json_report.experiment_report(summarise(results), Spending(0.5, 1))["summary"]
+    experiment = summarise(results)
+    panel = panel_figures(experiment)
+    report = json_report.experiment_report(experiment, Spending(0.5, 1), panel)["summary"]
     counts = {name: report[name] for name in ("total_runs", "judged", "passed", "failed", "errors")}
     assert counts == {"total_runs": 8, "judged": 4, "passed": 3, "failed": 1, "errors": 4}
 

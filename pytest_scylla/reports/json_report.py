@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..statistics import mean
+from .panel import PanelFigures, Seat
 from .spending import Spending
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
 
@@ -98,7 +100,52 @@ def tier_report(tier: TierSummary) -> dict[str, Any]:
     }
 
 
-def experiment_report(experiment: ExperimentSummary, money: Spending) -> dict[str, Any]:
+def judges(panel: PanelFigures) -> dict[str, Any]:
+    """What the judges gave and cost, and how far they agree."""
+    return {
+        "slots": [_slot(seat) for seat in panel.seats],
+        "alpha_scores": panel.alpha_scores(),
+        "alpha_passes": panel.alpha_passes(),
+        "pairs": [
+            {
+                "slots": list(pair.slots),
+                "runs": pair.runs,
+                "mean_difference": pair.mean_difference,
+                "same_verdict": pair.same_verdict,
+            }
+            for pair in panel.pairs()
+        ],
+        "saved": {"calls": panel.saved_calls, "usd": panel.saved_usd},
+    }
+
+
+def _slot(seat: Seat) -> dict[str, Any]:
+    totals = seat.own_totals
+    return {
+        "judge_number": seat.number,
+        "model": seat.models,
+        "asked": len(seat.asked),
+        "valid": len(seat.valid),
+        "not_asked": seat.not_asked,
+        "mean_score": seat.mean_score,
+        "cost_usd": seat.cost_usd,
+        "mean_cost_usd": seat.mean_cost_usd,
+        "own_totals": {
+            "given": len(totals),
+            "off": len(seat.own_totals_off),
+            "mean_difference": mean(totals),
+            "max_difference": max(map(abs, totals), default=None),
+        },
+        "own_votes": {
+            "given": len(seat.own_votes),
+            "against_threshold": sum(not agrees for agrees in seat.own_votes),
+        },
+    }
+
+
+def experiment_report(
+    experiment: ExperimentSummary, money: Spending, panel: PanelFigures
+) -> dict[str, Any]:
     """The whole experiment."""
     best = experiment.best
     return {
@@ -112,6 +159,7 @@ def experiment_report(experiment: ExperimentSummary, money: Spending) -> dict[st
             "executions_of_unknown_cost": money.unknown,
             **_summary(experiment.figures),
         },
+        "judges": judges(panel),
         "token_stats": experiment.figures.tokens.model_dump(),
         "best": {
             "tier": best.id,

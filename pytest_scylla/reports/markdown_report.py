@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+<<<<<<< HEAD
 from ..results import PipelineResult
 from ..store import read_model
+=======
+from ..results import JudgeVote
+from .panel import PanelFigures, own_totals
+>>>>>>> 86d3e72 (Reports show what each judge cost and gave, how far judges agree, and where their own arithmetic differs)
 from .spending import Spending
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
 
@@ -56,17 +61,8 @@ def run_report(run: RunSummary) -> str:
             + f"), cost {money(result.cost_usd)}\n",
             f"{result.judge_reasoning}\n",
             table(
-                ["judge", "model", "score", "vote", "grade"],
-                [
-                    [
-                        str(v.judge_number),
-                        v.model,
-                        number(v.score),
-                        _vote(v.passed),
-                        v.grade or NONE,
-                    ]
-                    for v in result.judges
-                ],
+                ["judge", "model", "score", "passed", "grade", "own total", "own vote", "cost"],
+                [_judge(vote) for vote in result.judges],
             ),
             _criteria(run),
             _pipeline(run),
@@ -106,6 +102,7 @@ def _vote(passed: bool | None) -> str:
     return NONE if passed is None else ("passed" if passed else "failed")
 
 
+<<<<<<< HEAD
 def _pipeline(run: RunSummary) -> str:
     """The pipeline's steps, and what is different from before the agent."""
     result = read_model(run.path / "pipeline.json", PipelineResult)
@@ -116,6 +113,24 @@ def _pipeline(run: RunSummary) -> str:
     ]
     found = "".join(f"- {line}\n" for line in result.findings(most=100))
     return f"{table(['step', 'status', 'duration'], rows)}\n{found}"
+=======
+def _judge(vote: JudgeVote) -> list[str]:
+    """The row of a judge slot."""
+    if not vote.asked:
+        score = "not asked"
+    else:
+        score = number(vote.score) if vote.score is not None else f"not valid: {vote.error or ''}"
+    return [
+        str(vote.judge_number),
+        vote.model,
+        score,
+        _vote(vote.passed),
+        vote.grade or NONE,
+        number(vote.own_score),
+        _vote(vote.own_passed),
+        money(vote.cost_usd) if vote.asked else NONE,
+    ]
+>>>>>>> 86d3e72 (Reports show what each judge cost and gave, how far judges agree, and where their own arithmetic differs)
 
 
 def _criteria(run: RunSummary) -> str:
@@ -171,7 +186,9 @@ def tier_report(tier: TierSummary) -> str:
     )
 
 
-def experiment_report(experiment: ExperimentSummary, money_spent: Spending) -> str:
+def experiment_report(
+    experiment: ExperimentSummary, money_spent: Spending, panel: PanelFigures
+) -> str:
     """The whole experiment."""
     rows = [
         [
@@ -192,7 +209,56 @@ def experiment_report(experiment: ExperimentSummary, money_spent: Spending) -> s
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
+        f"{judges(panel)}"
     )
+
+
+def judges(panel: PanelFigures) -> str:
+    """What the judges gave and cost, and how far they agree."""
+    if not panel.seats:
+        return ""
+    head = ["judge", "model", "asked", "valid", "not asked", "mean score", "cost", "each"]
+    rows = [
+        [
+            str(seat.number),
+            seat.models,
+            str(len(seat.asked)),
+            str(len(seat.valid)),
+            str(seat.not_asked),
+            number(seat.mean_score),
+            money(seat.cost_usd),
+            money(seat.mean_cost_usd),
+        ]
+        for seat in panel.seats
+    ]
+    parts = [f"\n## Judges\n\n{table(head, rows)}"]
+    pairs = [
+        [
+            f"{pair.slots[0]} and {pair.slots[1]}",
+            str(pair.runs),
+            number(pair.mean_difference),
+            f"{pair.same_verdict:.0%}",
+        ]
+        for pair in panel.pairs()
+    ]
+    if pairs:
+        parts.append(table(["judges", "runs", "mean difference", "same verdict"], pairs))
+        parts.append(
+            f"Krippendorff's alpha: {number(panel.alpha_scores())} of the scores (interval), "
+            f"{number(panel.alpha_passes())} of passed or failed (nominal).\n"
+        )
+    if panel.saved_calls:
+        parts.append(
+            f"Two judges agreed before the others were asked: {panel.saved_calls} judgments saved, "
+            f"{money(panel.saved_usd)} at the mean cost of their slots.\n"
+        )
+    arithmetic = own_totals(panel.seats)
+    if arithmetic:
+        parts.append(f"{arithmetic[0].upper()}{arithmetic[1:]}.\n")
+    against = sum(vote is False for seat in panel.seats for vote in seat.own_votes)
+    if against:
+        parts.append(f"In {against} judgments the judge's own vote is not what its score says.\n")
+    return "\n".join(parts)
 
 
 def _list_differences(figures: Figures) -> str:

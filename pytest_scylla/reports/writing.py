@@ -11,6 +11,7 @@ from ..evaluation import write_if_changed
 from ..store import RunDir, now, read_json, write_json
 from ..tree import ResultsTree
 from . import json_report, markdown_report
+from .panel import panel_figures
 from .spending import spent
 from .summary import ExperimentSummary, RunSummary, summarise, summarise_run
 
@@ -30,7 +31,7 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
     `latest`: of several attempts the latest counts, and not the first.
     """
     experiment = summarise(results, latest=latest)
-    money = spent(results)
+    money, panel = spent(results), panel_figures(experiment)
     for tier in experiment.tiers:
         for subtest in tier.subtests:
             _write(
@@ -47,8 +48,8 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
         _write_json(tier.path / "best_subtest.json", json_report.best_subtest(tier), keep)
     _write(
         results,
-        json_report.experiment_report(experiment, money),
-        markdown_report.experiment_report(experiment, money),
+        json_report.experiment_report(experiment, money, panel),
+        markdown_report.experiment_report(experiment, money, panel),
         keep,
     )
     path = results / "checkpoint.json"

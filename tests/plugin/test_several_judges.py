@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,6 @@ class Panel(Experiment):
 
     def tell(self, told: dict[str, Any]) -> None:
         said = {n: {"item": v} if isinstance(v, float) else v for n, v in told.items()}
-        import json
-
         self.write("told.json", json.dumps(said))
 
     @property
@@ -112,6 +111,9 @@ def test_with_one_judge_of_three_that_always_fails_two_give_the_verdict(
     assert result["judge_score"] == pytest.approx(0.85)
     assert [vote["score"] for vote in result["judges"]] == [0.9, None, 0.8]
     assert result["judges"][1]["error"] == "no answer"
+    report = panel.path("report.md").read_text()
+    assert "0.850" in report
+    assert "0.000" not in report
 
 
 def test_with_two_judges_of_three_that_fail_there_is_no_score_anywhere(
@@ -161,6 +163,36 @@ def test_the_rule_of_a_panel_is_changed_without_judging_again(pytester: pytest.P
     }
     assert panel.calls == ["A", "B", "C"]
     assert panel.executions == once_each("T0/00-empty/run_01")
+
+
+def test_a_judges_own_total_and_vote_decide_nothing_and_are_shown(
+    pytester: pytest.Pytester,
+) -> None:
+    told = {"A": {"item": 0.5, "score": 0.9, "passed": True}, "B": {"item": 0.5, "passed": False}}
+    panel = Panel(pytester, told)
+    found = panel.run(*IN_PROCESS)
+    found.assert_outcomes(failed=1)
+    shown = "*judge 1 (told): 0.500 failed (its own total 0.900; its own vote: passed): A was told"
+    found.stdout.fnmatch_lines([shown])
+    votes = panel.result()["judges"]
+    assert [v["own_score"] for v in votes] == [0.9, None]
+    assert [v["own_passed"] for v in votes] == [True, False]
+    assert [v["passed"] for v in votes] == [False, False]
+    text = panel.path("T0/00-empty/run_01/report.md").read_text()
+    assert "| 1 | told | 0.500 | failed | C | 0.900 | passed |" in text
+    slots = read(panel.path("report.json"))["judges"]["slots"]
+    assert slots[0]["own_totals"] == {
+        "given": 1,
+        "off": 1,
+        "mean_difference": 0.4,
+        "max_difference": 0.4,
+    }
+    assert slots[0]["own_votes"] == {"given": 1, "against_threshold": 1}
+    assert slots[1]["own_totals"]["given"] == 0
+    panel.configure(scores="own")
+    assert panel.run(*IN_PROCESS).ret == 0
+    assert panel.result()["judge_score"] == pytest.approx(0.7)
+    assert panel.calls == ["A", "B"]
 
 
 # -- what commands decide --------------------------------------------------------------------------
@@ -220,8 +252,11 @@ def test_a_sequential_panel_asks_a_third_judge_only_where_two_do_not_agree(
     assert result["judge_score"] == pytest.approx(0.85)
     assert [vote["asked"] for vote in result["judges"]] == [True, True, False]
     run = panel.path("T0/00-empty/run_01")
+    assert "not asked" in (run / "report.md").read_text()
     table = panel.run("--collect-only", "--scylla-status", "completed")
     table.stdout.fnmatch_lines(["*judge slots: 2 complete, 1 not_asked"])
+    saved = read(panel.path("report.json"))["judges"]["saved"]
+    assert saved == {"calls": 1, "usd": None}
     before = snapshot(run)
     assert panel.run(*IN_PROCESS).ret == 0
     assert snapshot(run) == before
