@@ -6,12 +6,8 @@ import shlex
 from collections.abc import Iterator
 
 from .evaluation import Run
-<<<<<<< HEAD
-from .results import CategoryScore, PipelineResult, RunResult
+from .results import CategoryScore, JudgeVote, PipelineResult, RunResult
 from .store import read_model
-=======
-from .results import CategoryScore, JudgeVote, RunResult
->>>>>>> 86d3e72 (Reports show what each judge cost and gave, how far judges agree, and where their own arithmetic differs)
 
 
 def explain(run: Run, result: RunResult, nodeid: str) -> str:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-<<<<<<< HEAD
-from ..results import PipelineResult
+from ..results import JudgeVote, PipelineResult
 from ..store import read_model
-=======
-from ..results import JudgeVote
 from .panel import PanelFigures, own_totals
->>>>>>> 86d3e72 (Reports show what each judge cost and gave, how far judges agree, and where their own arithmetic differs)
 from .spending import Spending
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
 
@@ -102,7 +98,6 @@ def _vote(passed: bool | None) -> str:
     return NONE if passed is None else ("passed" if passed else "failed")
 
 
-<<<<<<< HEAD
 def _pipeline(run: RunSummary) -> str:
     """The pipeline's steps, and what is different from before the agent."""
     result = read_model(run.path / "pipeline.json", PipelineResult)
@@ -113,7 +108,8 @@ def _pipeline(run: RunSummary) -> str:
     ]
     found = "".join(f"- {line}\n" for line in result.findings(most=100))
     return f"{table(['step', 'status', 'duration'], rows)}\n{found}"
-=======
+
+
 def _judge(vote: JudgeVote) -> list[str]:
     """The row of a judge slot."""
     if not vote.asked:
@@ -130,7 +126,6 @@ def _judge(vote: JudgeVote) -> list[str]:
         _vote(vote.own_passed),
         money(vote.cost_usd) if vote.asked else NONE,
     ]
->>>>>>> 86d3e72 (Reports show what each judge cost and gave, how far judges agree, and where their own arithmetic differs)
 
 
 def _criteria(run: RunSummary) -> str:
