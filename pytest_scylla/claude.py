@@ -118,7 +118,7 @@ class Stream:
     """
 
     def __init__(self, stdout: str) -> None:
-        self.events = list(_events(stdout))
+        self.events = list(events(stdout))
         self.init = next((e for e in self.events if e.get("subtype") == "init"), {})
         self.results = [e for e in self.events if e.get("type") == "result"]
         self.last = self.results[-1] if self.results else {}
@@ -206,7 +206,8 @@ def _rest(model: str, total: TokenStats, told: Sequence[Usage]) -> Usage:
     return Usage(model, total.less(sum(own, TokenStats())), length)
 
 
-def _events(stdout: str) -> Iterator[dict[str, Any]]:
+def events(stdout: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in the lines of what the program printed."""
     for line in stdout.split("\n"):  # splitlines would break at signs that JSON leaves as they are
         try:
             event = json.loads(line)
@@ -240,7 +241,7 @@ def turns(stdout: str) -> list[Turn]:
     """The messages in a stream of events, with the results of the tools that they called."""
     messages: dict[str, list[dict[str, Any]]] = {}
     results: dict[str, dict[str, Any]] = {}
-    for event in _events(stdout):
+    for event in events(stdout):
         message = event.get("message") or {}
         if event.get("type") == "assistant":
             messages.setdefault(str(message.get("id")), []).append(event)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .judge_prompt import Template
     from .judges import Judge
     from .limits import Budget
+    from .providers import Patience, Provider
     from .workspace import Checkout, SetupRepository, Sources
 
 log = logging.getLogger("pytest_scylla")
@@ -93,6 +95,10 @@ class Evaluation:
     """What the session may spend."""
     owner: int | None = None
     """Process id of the session; None: it stands for itself."""
+    providers: Path | None = None
+    """The session's folder of what is known of providers; None: nobody waits for them."""
+    max_wait: float = 0.0
+    """Seconds that a run waits for a provider that takes no requests, in all."""
     prices: PriceList = field(default_factory=built_in_prices)
     """What models cost: the built-in list, and what the user says."""
     _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
@@ -108,6 +114,21 @@ class Evaluation:
     def all_judges(self) -> tuple[Judge, ...]:
         """The judges of all slots, and their fallbacks."""
         return (*self.judges, *self.fallbacks.values())
+
+    @contextlib.contextmanager
+    def turn(self, endpoint: str | None, patience: Patience) -> Iterator[Provider | None]:
+        """A place among those who ask the provider behind a URL; None where it is not known.
+
+        Raises RunError where it takes no requests for longer than there is patience.
+        """
+        if endpoint is None or self.providers is None:
+            yield None
+            return
+        from .providers import Provider, provider_name
+
+        provider = Provider(self.providers, provider_name(endpoint))
+        with provider.turn(patience):
+            yield provider
 
     @cached_property
     def sources(self) -> Sources:

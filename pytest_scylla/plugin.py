@@ -55,6 +55,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what the session may spend, over all workers; what does not fit is skipped and stays "
         "for the next session",
     )
+    group.addoption(
+        "--scylla-max-wait",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="how long a run waits for a provider that takes no requests (default: 30); then it is "
+        "an ERROR, and stays for the next session",
+    )
     selection.add_options(group)
     recovery.add_options(group)
     parser.addini(

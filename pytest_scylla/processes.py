@@ -54,6 +54,8 @@ class Invocation:
     timeout: float | None = None
     watched: bool = True
     """Whether it gets SIGTERM when its parent dies; what ends soon by itself need not."""
+    heard: Callable[[str], object] | None = None
+    """Called with every line of the program's standard output, as it comes."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
     )
     try:
         with open(stdout, "wb") as out, open(stderr, "wb") as err:
-            pump = _Pump(process, invocation.stdin.encode(), out, err, secrets(invocation.env))
+            pump = _Pump(process, invocation, out, err)
             timed_out = _watch(process, pump, _deadline(started, invocation.timeout))
     finally:
         if process.returncode is None:
@@ -310,17 +312,18 @@ class _Pump:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        stdin: bytes,
+        invocation: Invocation,
         out: IO[bytes],
         err: IO[bytes],
-        hidden: Mapping[str, str],
     ) -> None:
         assert process.stdin
         assert process.stdout
         assert process.stderr
         self.process = process
         self.last_output = time.monotonic()
-        self.pending = memoryview(stdin)
+        self.pending = memoryview(invocation.stdin.encode())
+        self.listener = _Listener(invocation.heard) if invocation.heard else None
+        hidden = secrets(invocation.env)
         self.filters = {
             process.stdout: _Redactor(out, hidden),
             process.stderr: _Redactor(err, hidden),
@@ -398,8 +401,23 @@ class _Pump:
         if data:
             self.last_output = time.monotonic()
             self.filters[stream].write(data)
+            if self.listener and stream is self.process.stdout:
+                self.listener.take(data)
         else:
             self.selector.unregister(stream)
+
+
+class _Listener:
+    """Hands on whole lines."""
+
+    def __init__(self, heard: Callable[[str], object]) -> None:
+        self.heard = heard
+        self.begun = b""
+
+    def take(self, data: bytes) -> None:
+        *lines, self.begun = (self.begun + data).split(b"\n")
+        for line in lines:
+            self.heard(line.decode("utf-8", "replace"))
 
 
 class _Redactor:

@@ -254,6 +254,10 @@ class Recorder:
         """Let go of the results directories."""
         self.ending.close()
         self._remove_budgets()
+        if self.held:
+            from .store import remove_tree
+
+            remove_tree(self.config.stash[SESSION].providers)
         for tenancy in self.held:
             tenancy.leave()
 

@@ -57,6 +57,8 @@ class Session:
     """Seals what this session writes; no agent is told."""
     budget: float | None = None
     """USD that the session may spend."""
+    max_wait: float = 1800.0
+    """Seconds that a run waits for a provider that takes no requests."""
     owner: int | None = None
     """Process id of the process that the user started."""
     tree: str | None = None
@@ -64,6 +66,11 @@ class Session:
     scheduled: bool = False
     """Workers get their work from our scheduler."""
     _ids: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def providers(self) -> Path:
+        """Where the workers keep what they know of providers."""
+        return Path(self.results, ".locks", f"{self.stamp}.providers")
 
     def to_json(self) -> str:
         """As one string, for a worker."""
@@ -144,6 +151,7 @@ def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[st
         added=tuple(added),
         outer_timeout=_outer_timeout(config),
         budget=config.getoption("scylla_budget"),
+        max_wait=config.getoption("scylla_max_wait") * 60,
         tree=named_tree(config),
     )
 
@@ -322,6 +330,8 @@ class Loaded:
             secret=session.secret,
             budgets=tuple(self._budgets(session)),
             owner=session.owner,
+            providers=session.providers,
+            max_wait=session.max_wait,
             prices=self.prices,
         )
 

@@ -120,6 +120,11 @@ class Agent(Strict):
         """URL of the model's API, which an isolated agent may reach; None: it is not known."""
         return None
 
+    def refusal(self, line: str) -> tuple[int, float | None] | None:
+        """What a line of the program's output says of a request that the API refused for now, and
+        that the program will repeat: status, and seconds until then where it says."""
+        return None
+
     @property
     def told_version(self) -> str:
         """What the program says of its version; "" where nobody knows."""

@@ -26,6 +26,7 @@ from ..claude import (
     Stream,
     access,
     api_error,
+    events,
     find_program,
     keyless,
     program_version,
@@ -33,6 +34,7 @@ from ..claude import (
 )
 from ..errors import KINDS, RunError
 from ..processes import Finished, Invocation
+from ..providers import REFUSALS
 from ..results import Turn
 from ..tiers import Setup
 from . import Agent, Answer, Job, crash
@@ -78,6 +80,16 @@ class ClaudeCode(Agent):
         """URL of the model's API."""
         base = "ANTHROPIC_BASE_URL"
         return self.env.get(base) or os.environ.get(base) or "https://api.anthropic.com"
+
+    def refusal(self, line: str) -> tuple[int, float | None] | None:
+        """An event `api_retry`."""
+        if '"api_retry"' not in line:
+            return None
+        event = next(events(line), {})
+        status, delay = int(event.get("error_status") or 0), event.get("retry_delay_ms")
+        if event.get("subtype") != "api_retry" or status not in REFUSALS.values():
+            return None
+        return status, delay / 1000 if isinstance(delay, (int, float)) else None
 
     def identity(self) -> Mapping[str, Any]:
         """Model, thinking, turn limit, arguments and variables; not the time limit, the program's

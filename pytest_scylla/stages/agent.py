@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from ..agents import Answer, Job, replay_script
@@ -29,6 +30,7 @@ from ..processes import (
 from ..processes import (
     run as run_program,
 )
+from ..providers import REFUSALS, Patience, Provider, seconds_until_reset
 from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
 from ..results import AgentEnd, AgentResult, RunResult
 from ..scratch import scratch
@@ -76,15 +78,35 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     kept = run.kept_agent_result() or _finish_ended(run, workspace)
     if kept is not None and not run.rejected:
         return kept
+    patience = Patience(run.evaluation.max_wait)
+    while True:
+        with run.evaluation.turn(run.evaluation.agent.endpoint, patience) as provider:
+            result = _executed(run, workspace, provider)
+            if result is not None:
+                return result
+
+
+def _executed(run: Run, workspace: Workspace, provider: Provider | None) -> AgentResult | None:
+    """A new execution; None where the provider refused it, so that it is to be tried again."""
     setup = run.setup
     reserve(run, "agent", run.evaluation.agent.paid)
     try:
         clear(run)
         run.evaluation.write_manifest(run.subtest, setup)
         baseline_of(run)
-        return _execute(run, workspace.fresh())
+        result = _execute(run, workspace.fresh(), provider)
+    except RunError as error:
+        if provider is None or error.kind not in REFUSALS:
+            raise
+        wait = seconds_until_reset(str(error), datetime.now().astimezone())
+        provider.refused(REFUSALS[error.kind], wait)
+        log.warning("%s: %s: tried again when the provider allows", run.dir.path, error.kind)
+        return None
     finally:
         settle(run, "agent", _cost_on_disk(run))
+    if provider is not None:
+        provider.answered()
+    return result
 
 
 def _cost_on_disk(run: Run) -> float | None:
@@ -150,14 +172,21 @@ def clear(run: Run) -> None:
     """Make room for a new execution: keep what an earlier one left as an attempt."""
     if run.dir.path.is_dir():
         sweep(run.dir.path)
-        if had_agent(run):
+        if had_agent(run) and not _was_refused(run):
             run.dir.set_aside(run.checkout().relocate)
         else:
             remove_tree(run.dir.agent)
             run.dir.error.unlink(missing_ok=True)
 
 
-def _execute(run: Run, workspace: Path) -> AgentResult:
+def _was_refused(run: Run) -> bool:
+    """The provider took no request of the execution: nothing was done, and nothing paid for."""
+    result = read_model(run.dir.agent_result, AgentResult)
+    refused = result is not None and result.stop_reason in REFUSALS
+    return refused and result is not None and not result.token_stats.total and not result.cost_usd
+
+
+def _execute(run: Run, workspace: Path, provider: Provider | None) -> AgentResult:
     directory = run.dir
     write_text(directory.agent / "prompt.md", run.evaluation.experiment.task.prompt)
     with _own_home() as home:
@@ -168,7 +197,7 @@ def _execute(run: Run, workspace: Path) -> AgentResult:
         _require_room(run)
         own_files = _announce(run, invocation)
         with _kept_if_cut_off(run, invocation), _disk_guard(run, home) as guard:
-            finished = _run(invocation, run, home)
+            finished = _run(_heard(invocation, run, provider), run, home)
             heed_the_end(run)
         if guard.exceeded:
             finished = replace(finished, timed_out=True)  # as any limit of ours
@@ -246,6 +275,19 @@ def _job(run: Run, workspace: Path, home: Path) -> Job:
         timeout=_time_limit(run),
         home=home,
     )
+
+
+def _heard(invocation: Invocation, run: Run, provider: Provider | None) -> Invocation:
+    """Refusals that the program meets itself are told to all workers as they come."""
+    if provider is None:
+        return invocation
+
+    def hear(line: str) -> None:
+        refusal = run.evaluation.agent.refusal(line)
+        if refusal:
+            provider.refused(*refusal)
+
+    return replace(invocation, heard=hear)
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def run_pytest(
     pytester: pytest.Pytester,
     *args: str,
     env: Mapping[str, str] | None = None,
-    timeout: float = 120,
+    timeout: float = 600,
 ) -> pytest.RunResult:
     """A session from its start to its end."""
     return pytester.run(*command(*args, env=env), timeout=timeout)
