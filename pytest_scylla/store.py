@@ -69,6 +69,14 @@ def write_json(path: Path, value: Mapping[str, Any] | BaseModel, *, sync: bool =
     write_text(path, text + "\n", sync=sync)
 
 
+def text_of(path: Path) -> str:
+    """The text in a file; nothing where there is none."""
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in `path`, or None where there is no such file or no whole object in it."""
     try:
@@ -192,6 +200,11 @@ class RunDir:
     def executed(self) -> Path:
         """What commands have decided of the rubric."""
         return self.path / "judge" / "executed.json"
+
+    @property
+    def execution(self) -> str:
+        """Digest of what the agent left: its answer and its patch."""
+        return digest([text_of(self.agent_output), text_of(self.patch)])
 
     def __fspath__(self) -> str:
         return str(self.path)

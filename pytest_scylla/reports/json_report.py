@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..statistics import mean
+from ..store import digest
 from .panel import PanelFigures, Seat
 from .spending import Spending
-from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
+from .summary import KS, ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
 
 
 def run_report(run: RunSummary) -> dict[str, Any]:
     """One run."""
     result = run.result
     report: dict[str, Any] = {
+        "made_from": run.digest,
         "run_number": run.number,
         "score": result.judge_score if result else None,
         "grade": result.judge_grade if result else None,
         "passed": result.judge_passed if result else None,
+        "implementation_rate": run.implementation_rate,
         "cost_usd": run.cost_usd,
         "agent_cost_usd": result.agent_cost_usd if result else None,
         "agent_list_cost_usd": result.agent_list_cost_usd if result else None,
@@ -36,14 +40,16 @@ def run_report(run: RunSummary) -> dict[str, Any]:
 def subtest_report(subtest: SubtestSummary, tier: str) -> dict[str, Any]:
     """One subtest."""
     figures = subtest.figures
-    grades = figures.grades
     return {
+        "made_from": figures.digest,
         "subtest_id": subtest.id,
         "tier_id": tier,
         "summary": {
             **_summary(figures),
-            "grade_distribution": grades,
-            "modal_grade": max(grades, key=lambda g: grades[g]) if grades else None,
+            "pass_at_k": _several(figures, figures.pass_at_k),
+            "pass_hat_k": _several(figures, figures.pass_hat_k),
+            "grade_distribution": figures.grades,
+            "modal_grade": figures.modal_grade,
             "min_grade": _by_score(figures, lowest=True),
             "max_grade": _by_score(figures, lowest=False),
         },
@@ -68,6 +74,7 @@ def tier_report(tier: TierSummary) -> dict[str, Any]:
     """One tier."""
     best = tier.best
     return {
+        "made_from": tier.digest,
         "tier": tier.id,
         "summary": {
             "total_subtests": len(tier.subtests),
@@ -149,6 +156,7 @@ def experiment_report(
     """The whole experiment."""
     best = experiment.best
     return {
+        "made_from": digest([experiment.digest, money.usd, money.unknown]),
         "experiment_id": experiment.id,
         "summary": {
             "total_tiers": len(experiment.tiers),
@@ -184,6 +192,7 @@ def experiment_report(
 def tier_result(tier: TierSummary) -> dict[str, Any]:
     """result.json of a tier."""
     return {
+        "made_from": tier.digest,
         "tier_id": tier.id,
         "subtest_results": {
             subtest.id: {
@@ -212,6 +221,7 @@ def best_subtest(tier: TierSummary) -> dict[str, Any]:
     )
     scores = [subtest.figures.median_score or 0.0 for subtest in ranked]
     return {
+        "made_from": tier.digest,
         "winning_subtest": tier.best.id if tier.best else None,
         "winning_score": tier.best.figures.median_score if tier.best else None,
         "votes": [
@@ -242,11 +252,19 @@ def _summary(figures: Figures) -> dict[str, Any]:
         "median_score": figures.median_score,
         "std_dev": figures.deviation,
         "consistency": figures.consistency,
+        "implementation_rate": mean(figures.implementation_rates),
         "total_cost": figures.cost,
+        "mean_cost": figures.mean_cost,
         "cost_of_pass": figures.cost_of_pass,
         "list_differences": len(figures.list_differences),
         "total_duration": figures.duration,
+        "mean_duration": mean(figures.durations),
     }
+
+
+def _several(figures: Figures, estimate: Callable[[int], float | None]) -> dict[str, float | None]:
+    """For as many runs at once as there are."""
+    return {str(k): estimate(k) for k in KS if k <= figures.judged}
 
 
 def _by_score(figures: Figures, lowest: bool) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from .. import __version__
 from ..evaluation import Cell, best_cell, counted_result, latest_result
 from ..results import AgentResult, JudgeVote, Judgment, RunFailure, RunResult, TokenStats
 from ..statistics import (
@@ -20,11 +21,15 @@ from ..statistics import (
     median,
     pass_at_k,
     pass_hat_k,
+    quantile,
     total,
     wilson,
 )
 from ..store import RunDir, digest, read_model
 from ..tree import ResultsTree
+
+KS = (1, 2, 3, 5, 10)
+"""Runs at once that pass@k and pass^k are given for, as far as there are as many."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,8 @@ class RunSummary:
         result = self.result.model_dump_json() if self.result else None
         failure = self.failure.model_dump_json() if self.failure else None
         votes = "" if self.result is None or self.votes == self.result.judges else str(self.votes)
-        return digest(
-            [self.number, result, failure, self.attempts, self.counts, self.cost_usd, votes]
-        )
+        parts = [result, failure, self.attempts, self.counts, self.cost_usd, votes]
+        return digest([__version__, self.number, *parts])
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,15 @@ class Figures:
         rates = [run.implementation_rate for run in self.runs if run.result is not None]
         return [rate for rate in rates if rate is not None]
 
+    @property
+    def implementation_deviation(self) -> float | None:
+        """Standard deviation of the implementation rates."""
+        return deviation(self.implementation_rates)
+
+    def quartile(self, number: int) -> float | None:
+        """Quartile 1, 2 or 3 of the scores, interpolated (type 7); None without scores."""
+        return quantile(self.scores, number / 4)
+
     def pass_at_k(self, k: int) -> float | None:
         """Of the runs of one subtest: chance that one of `k` passes; None with fewer runs."""
         found = pass_at_k(self.passed, self.judged, k)
@@ -176,6 +189,12 @@ class Figures:
     def list_differences(self) -> list[RunResult]:
         """Runs whose agent's own figure of its cost is more than 1 % off the price list."""
         return [result for result in self.results if result.list_difference is not None]
+
+    @property
+    def mean_cost(self) -> float | None:
+        """USD of a judged run on average; None where a part is not known."""
+        costs = total([result.cost_usd for result in self.results])
+        return costs / self.judged if self.judged and costs is not None else None
 
     @property
     def cost_of_pass(self) -> float | None:
@@ -207,6 +226,11 @@ class Figures:
         """Grade -> how many runs."""
         return dict(Counter(result.judge_grade for result in self.results))
 
+    @property
+    def modal_grade(self) -> str | None:
+        """The grade of most runs."""
+        return max(self.grades, key=lambda grade: self.grades[grade], default=None)
+
 
 @dataclass(frozen=True)
 class SubtestSummary:
@@ -237,6 +261,12 @@ class TierSummary:
         """Over all runs of the tier."""
         return Figures(tuple(run for subtest in self.subtests for run in subtest.runs))
 
+    @cached_property
+    def digest(self) -> str:
+        """Of all that reports say of this tier."""
+        subtests = [(subtest.id, subtest.figures.digest) for subtest in self.subtests]
+        return digest([self.id, self.best.id if self.best else None, subtests])
+
 
 @dataclass(frozen=True)
 class ExperimentSummary:
@@ -252,6 +282,12 @@ class ExperimentSummary:
     def figures(self) -> Figures:
         """Over all runs of the experiment."""
         return Figures(tuple(run for tier in self.tiers for run in tier.figures.runs))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that derived files say; with it they name what they are made from."""
+        tiers = [tier.digest for tier in self.tiers]
+        return digest([__version__, self.id, self.agent, tiers])
 
     @cached_property
     def best(self) -> TierSummary | None:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation import write_if_changed
+from ..statistics import scipy_is_there
 from ..store import RunDir, now, read_json, write_json
 from ..tree import ResultsTree
 from . import json_report, markdown_report
+from .export import write_exports
 from .panel import panel_figures
 from .spending import spent
+from .statistics_report import statistics_of
 from .summary import ExperimentSummary, RunSummary, summarise, summarise_run
 
 
@@ -32,6 +35,8 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
     """
     experiment = summarise(results, latest=latest)
     money, panel = spent(results), panel_figures(experiment)
+    write_exports(experiment, keep=keep)
+    write_statistics(experiment, keep=keep)
     for tier in experiment.tiers:
         for subtest in tier.subtests:
             _write(
@@ -41,7 +46,7 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
                 keep,
             )
             for run in subtest.runs:
-                if run.attempts > 1 or not _has_reports(run.path):
+                if not _is_current(run, keep):
                     _write_run_report(run, keep)
         _write(tier.path, json_report.tier_report(tier), markdown_report.tier_report(tier), keep)
         _write_json(tier.path / "result.json", json_report.tier_result(tier), keep)
@@ -62,18 +67,32 @@ def write_run_report(path: Path, *, keep: bool = False) -> None:
     _write_run_report(summarise_run(RunDir(path)), keep)
 
 
+def write_statistics(experiment: ExperimentSummary, *, keep: bool = False) -> None:
+    """export/statistics.json, unless it is made from these runs already."""
+    path = experiment.path / "export" / "statistics.json"
+    kept = read_json(path)
+    if kept is not None and keep:
+        return
+    wanting = kept is not None and kept.get("left_out") is not None and scipy_is_there()
+    if kept is None or wanting or kept.get("made_from") != experiment.digest:
+        write_json(path, statistics_of([experiment]))
+
+
+def _is_current(run: RunSummary, keep: bool) -> bool:
+    if not (run.path / "report.md").exists():
+        return False
+    kept = read_json(run.path / "report.json")
+    return kept is not None and (keep or kept.get("made_from") == run.digest)
+
+
 def _write_run_report(run: RunSummary, keep: bool) -> None:
     _write(run.path, json_report.run_report(run), markdown_report.run_report(run), keep)
-
-
-def _has_reports(run: Path) -> bool:
-    return (run / "report.md").exists() and (run / "report.json").exists()
 
 
 def _write(folder: Path, data: dict[str, Any], text: str, keep: bool) -> None:
     _write_json(folder / "report.json", data, keep)
     if not (keep and (folder / "report.md").exists()):
-        write_if_changed(folder / "report.md", text)
+        write_if_changed(folder / "report.md", f"{text}\n<!-- made from: {data['made_from']} -->\n")
 
 
 def _write_json(path: Path, data: dict[str, Any], keep: bool, time: str = "generated_at") -> None:
@@ -93,7 +112,7 @@ def checkpoint(experiment: ExperimentSummary, tree: ResultsTree) -> dict[str, An
                 if status:
                     runs = completed.setdefault(tier.id, {}).setdefault(subtest.id, {})
                     runs[str(run.number)] = status
-    own = {"version": "3.0", "experiment_dir": "."}
+    own = {"version": "3.0", "experiment_dir": ".", "made_from": experiment.digest}
     return {
         **(_of_projectscylla(tree) if tree.foreign else own),
         "experiment_id": experiment.id,

@@ -34,12 +34,21 @@ from ..providers import REFUSALS, Patience, Provider, seconds_until_reset
 from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
 from ..results import AgentEnd, AgentResult, RunResult
 from ..scratch import scratch
-from ..store import now, read_json, read_model, remove_tree, write_bytes, write_json, write_text
+from ..store import (
+    now,
+    read_json,
+    read_model,
+    remove_tree,
+    text_of,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from ..tiers import MCP_FILE
 from ..workspace import large_files
 from .budget import reserve, settle
 from .ending import heed_the_end
-from .evidence import text_of, timing
+from .evidence import timing
 from .judging import will_ask
 from .pipeline import baseline_of
 from .workspace import Workspace

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..evaluation import Run
 from ..recorded import Recorded, copied, recorded
-from ..store import digest, now
+from ..store import now
 
 
 def execution(run: Run) -> str:
     """Digest of what an agent left: its answer and its patch."""
-    return digest([text_of(run.dir.agent_output), text_of(run.dir.patch)])
+    return run.dir.execution
 
 
 @contextlib.contextmanager
@@ -29,14 +28,6 @@ def left_by_agent(run: Run) -> Iterator[Recorded]:
     else:
         with copied(checkout.path) as left:
             yield left
-
-
-def text_of(path: Path) -> str:
-    """The text in a file; nothing where there is none."""
-    try:
-        return path.read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def timing(what: str, seconds: float) -> dict[str, object]:

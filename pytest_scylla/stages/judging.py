@@ -22,11 +22,11 @@ from ..results import (
 )
 from ..scoring import score_categories, total_score
 from ..status import was_not_asked
-from ..store import digest, now, remove_tree, write_json, write_text
+from ..store import digest, now, remove_tree, text_of, write_json, write_text
 from ..tree import folders
 from .budget import reserve, settle
 from .ending import heed_the_end
-from .evidence import execution, left_by_agent, text_of, timing
+from .evidence import execution, left_by_agent, timing
 from .executed import executed_items
 from .pipeline import baseline_of
 from .workspace import Workspace

@@ -20,6 +20,7 @@ from .figures import (
     median,
     pass_at_k,
     pass_hat_k,
+    quantile,
     total,
     wilson,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "median",
     "pass_at_k",
     "pass_hat_k",
+    "quantile",
     "scipy_is_there",
     "total",
     "wilson",

@@ -47,6 +47,19 @@ def median(values: Sequence[float]) -> float | None:
     return _statistics.median(values) if values else None
 
 
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The value below which `share` (0 to 1) of a sample lies; None without values.
+
+    Linear between neighbours: type 7 of Hyndman and Fan, The American Statistician 50, 1996.
+    """
+    if not values:
+        return None
+    ordered, place = sorted(values), share * (len(values) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(values) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
 def deviation(values: Sequence[float]) -> float | None:
     """Standard deviation of a sample (n - 1); None with fewer than two values."""
     return _statistics.stdev(values) if len(values) > 1 else None

@@ -1,13 +1,17 @@
-"""How sure the figures are, on scipy. Where the data do not allow an answer, it says why."""
+"""How sure the figures are, on scipy. Where the data do not allow an answer, it says why.
+
+scipy takes most of a second to import: it is, once there is something to compute.
+"""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from scipy import stats
+from statistics import NormalDist, variance
+from typing import Any
 
 from .figures import Unknown
 
@@ -15,7 +19,13 @@ RESAMPLES = 2000
 """Of a bootstrap: enough for 95 % limits (Efron and Tibshirani, 1993, chapter 14)."""
 
 FEWEST = 5
-"""Values that a bootstrap needs: with fewer, too few samples can be drawn from them."""
+"""Values that an interval, or a group, needs: with fewer the approximations do not hold."""
+
+FEWEST_IN_PAIR = 4
+"""Values in each of two groups: with fewer, no difference could reach p < 0.05."""
+
+FEWEST_RANKED = 10
+"""Runs from which on Student's t describes Spearman's rho (Zar, JASA 67, 1972)."""
 
 SHAPIRO_MOST = 5000
 """Values up to which the p-value of Shapiro and Wilk is accurate (Royston, 1995)."""
@@ -59,6 +69,9 @@ def bca(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> 
         return Unknown(f"{FEWEST} values are needed, there are {len(values)}")
     if min(values) == max(values):
         return Unknown(_EQUAL)
+    import numpy as np
+    from scipy import stats
+
     found = stats.bootstrap(
         (np.asarray(values, dtype=float),),
         np.mean,
@@ -70,7 +83,7 @@ def bca(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> 
     ).confidence_interval
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return Unknown("the resampled means have no spread")
-    return Interval(float(np.mean(values)), float(found.low), float(found.high))
+    return Interval(math.fsum(values) / len(values), float(found.low), float(found.high))
 
 
 _EQUAL = "all values are equal"
@@ -78,26 +91,30 @@ _EQUAL = "all values are equal"
 
 def shapiro_wilk(values: Sequence[float]) -> Test | Unknown:
     """Whether values may be normally distributed (Shapiro and Wilk, Biometrika 52, 1965)."""
-    if len(values) < 3:
-        return Unknown(f"3 values are needed, there are {len(values)}")
+    if len(values) < FEWEST:
+        return Unknown(f"{FEWEST} values are needed, there are {len(values)}")
     if len(values) > SHAPIRO_MOST:
         return Unknown(f"with more than {SHAPIRO_MOST} values its p is not accurate")
     if min(values) == max(values):
         return Unknown(_EQUAL)
+    from scipy import stats
+
     return _test(stats.shapiro(values))
 
 
 def kruskal_wallis(groups: Sequence[Sequence[float]]) -> Test | Unknown:
     """Whether groups have one distribution (Kruskal and Wallis, JASA 47, 1952); the statistic is H.
 
-    Needs two groups, of two values each.
+    Needs two groups, of five values each.
     """
     if len(groups) < 2:
         return Unknown(f"2 groups are needed, there are {len(groups)}")
-    if any(len(group) < 2 for group in groups):
-        return Unknown("every group needs 2 values")
+    if any(len(group) < FEWEST for group in groups):
+        return Unknown(f"every group needs {FEWEST} values")
     if _one_value(groups):
         return Unknown(_EQUAL)
+    from scipy import stats
+
     return _test(stats.kruskal(*groups))
 
 
@@ -107,10 +124,13 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> Test | Unkn
     Mann and Whitney, Annals of Mathematical Statistics 18, 1947. Exact for small groups without
     ties, else by the normal approximation.
     """
-    if len(first) < 2 or len(second) < 2:
-        return Unknown(f"2 values in each are needed, there are {len(first)} and {len(second)}")
+    if min(len(first), len(second)) < FEWEST_IN_PAIR:
+        there = f"{len(first)} and {len(second)}"
+        return Unknown(f"{FEWEST_IN_PAIR} values in each are needed, there are {there}")
     if _one_value([first, second]):
         return Unknown(_EQUAL)
+    from scipy import stats
+
     return _test(stats.mannwhitneyu(first, second, alternative="two-sided"))
 
 
@@ -124,36 +144,35 @@ def cliffs_delta(
     """
     if not len(first) or not len(second):
         return Unknown("a group has no values")
-    above, below = np.sort(np.asarray(first, float)), np.sort(np.asarray(second, float))
-    rows = _dominance(above, below)
-    delta = float(rows.mean())
-    return Effect(delta, _delta_interval(delta, rows, -_dominance(below, above), confidence))
+    rows, columns = _dominance(first, second), _dominance(second, first)
+    delta = math.fsum(rows) / len(rows)
+    return Effect(delta, _delta_interval(delta, rows, columns, confidence))
 
 
-def _dominance(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _dominance(values: Sequence[float], others: Sequence[float]) -> list[float]:
     """For each value: the share of `others` below it less the share above it."""
-    lower = np.searchsorted(others, values, "left")
-    higher = len(others) - np.searchsorted(others, values, "right")
-    return np.asarray((lower - higher) / len(others))
+    ordered = sorted(others)
+    size = len(ordered)
+    return [(bisect_left(ordered, v) + bisect_right(ordered, v) - size) / size for v in values]
 
 
 def _delta_interval(
-    delta: float, rows: np.ndarray, columns: np.ndarray, confidence: float
+    delta: float, rows: Sequence[float], columns: Sequence[float], confidence: float
 ) -> tuple[float, float] | Unknown:
     n, m = len(rows), len(columns)
     if n < 2 or m < 2:
         return Unknown(f"2 values in each are needed, there are {n} and {m}")
     if abs(delta) == 1:
         return Unknown("the groups do not overlap")
-    spread = rows.var(ddof=1) / n + columns.var(ddof=1) / m
+    spread = variance(rows) / n + variance(columns) / m
     if spread == 0:
         return Unknown(_EQUAL)
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     rest = 1 - delta**2
     root = z * math.sqrt(spread) * math.sqrt(rest**2 + z * z * spread)
     scale = rest + z * z * spread
     low, high = (delta - delta**3 - root) / scale, (delta - delta**3 + root) / scale
-    return max(-1.0, float(low)), min(1.0, float(high))
+    return max(-1.0, low), min(1.0, high)
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> Test | Unknown:
@@ -161,10 +180,12 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> Test | Unknown:
 
     C. Spearman, American Journal of Psychology 15, 1904; p by Student's t.
     """
-    if len(first) < 3:
-        return Unknown(f"3 runs are needed, there are {len(first)}")
+    if len(first) < FEWEST_RANKED:
+        return Unknown(f"{FEWEST_RANKED} runs are needed, there are {len(first)}")
     if min(first) == max(first) or min(second) == max(second):
         return Unknown("all values of one of them are equal")
+    from scipy import stats
+
     return _test(stats.spearmanr(first, second))
 
 
@@ -181,11 +202,14 @@ def scheirer_ray_hare(
     if min(map(len, levels)) < 2:
         return Unknown("2 levels of each factor are needed")
     cells = list(zip(first, second, strict=True))
-    counts = {(a, b): cells.count((a, b)) for a in levels[0] for b in levels[1]}
-    if min(counts.values()) < 2:
+    counts = Counter(cells)
+    if any(counts[one, other] < 2 for one in levels[0] for other in levels[1]):
         return Unknown("every combination of the two factors needs 2 values")
     if min(values) == max(values):
         return Unknown(_EQUAL)
+    import numpy as np
+    from scipy import stats
+
     ranks = stats.rankdata(values)
     one, two, both = _dummies(first), _dummies(second), _dummies([f"{a}\0{b}" for a, b in cells])
     rest = {
@@ -205,19 +229,25 @@ def scheirer_ray_hare(
     }
 
 
-def _dummies(labels: Sequence[str]) -> np.ndarray:
+def _dummies(labels: Sequence[str]) -> Any:
     """A column of 0 and 1 for every level."""
+    import numpy as np
+
     levels, places = np.unique(np.asarray(labels), return_inverse=True)
-    return np.asarray(np.eye(len(levels))[places])
+    return np.eye(len(levels))[places]
 
 
-def _unexplained(ranks: np.ndarray, columns: np.ndarray) -> float:
+def _unexplained(ranks: Any, columns: Any) -> float:
     """Sum of squares that a least-squares fit leaves."""
+    import numpy as np
+
     fitted = columns @ np.linalg.lstsq(columns, ranks, rcond=None)[0]
     return float(((ranks - fitted) ** 2).sum())
 
 
 def _chi_square(h: float, df: int) -> Test:
+    from scipy import stats
+
     h = max(0.0, h)
     return Test(h, float(stats.chi2.sf(h, df)))
 
@@ -240,15 +270,20 @@ def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
 
     Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 1995.
     """
-    return [float(p) for p in stats.false_discovery_control(ps)] if ps else []
+    order = sorted(range(len(ps)), key=lambda place: -ps[place])
+    found, lowest = [0.0] * len(ps), 1.0
+    for rank, place in enumerate(order):
+        lowest = min(lowest, len(ps) / (len(ps) - rank) * ps[place])
+        found[place] = lowest
+    return found
 
 
 def _one_value(groups: Sequence[Sequence[float]]) -> bool:
     return len({value for group in groups for value in group}) == 1
 
 
-def _test(found: object) -> Test | Unknown:
-    statistic, p = float(found.statistic), float(found.pvalue)  # type: ignore[attr-defined]
+def _test(found: Any) -> Test | Unknown:
+    statistic, p = float(found.statistic), float(found.pvalue)
     if not (math.isfinite(statistic) and math.isfinite(p)):
         return Unknown("the values have too little spread")
     return Test(statistic, p)

@@ -1,0 +1,303 @@
+"""statistics.json: how sure the figures are, and which differences are more than chance.
+
+Every group is of one experiment and one agent; factors across them are tested as such. What the
+runs do not allow has a `reason` in the place of figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..results import JudgeVote
+from ..statistics import (
+    MISSING,
+    Unknown,
+    cost_of_pass,
+    krippendorff_alpha,
+    mean,
+    median,
+    pass_at_k,
+    pass_hat_k,
+    scipy_is_there,
+    total,
+    wilson,
+)
+from ..store import digest, now
+from .summary import KS, ExperimentSummary
+from .table import Key, Row, rows_of
+
+if TYPE_CHECKING:
+    from ..statistics import inference
+
+ALPHA = 0.05
+Votes = Mapping[Key, Sequence[JudgeVote]]
+Group = tuple[dict[str, Any], list[Row]]
+"""What the runs of a group have in common, and the runs."""
+
+METRICS: dict[str, Callable[[Row], float | None]] = {
+    "pass_rate": lambda row: None if row.passed is None else float(row.passed),
+    "score": lambda row: row.score,
+    "impl_rate": lambda row: row.impl_rate,
+    "cost_usd": lambda row: row.cost_usd,
+}
+CORRELATED = (
+    ("score", "cost_usd"),
+    ("score", "total_tokens"),
+    ("score", "duration_seconds"),
+    ("score", "impl_rate"),
+    ("impl_rate", "cost_usd"),
+    ("impl_rate", "duration_seconds"),
+    ("cost_usd", "total_tokens"),
+)
+
+
+def statistics_of(experiments: Sequence[ExperimentSummary]) -> dict[str, Any]:
+    """statistics.json of one experiment, or of several together."""
+    rows = [row for experiment in experiments for row in rows_of(experiment)]
+    votes: dict[Key, Sequence[JudgeVote]] = {
+        Key(experiment.id, experiment.agent, tier.id, subtest.id, run.number): run.votes
+        for experiment in experiments
+        for tier in experiment.tiers
+        for subtest in tier.subtests
+        for run in subtest.runs
+    }
+    digests = [experiment.digest for experiment in experiments]
+    made_from = digests[0] if len(digests) == 1 else digest(digests)
+    return {"made_from": made_from, "generated_at": now(), **statistics(rows, votes)}
+
+
+def statistics(rows: Sequence[Row], votes: Votes) -> dict[str, Any]:
+    """All of it. Without scipy, what needs it is left out, and `left_out` says so."""
+    judged = [row for row in rows if row.passed is not None]
+    wholes = list(_groups(judged, "experiment", "agent_model"))
+    found: dict[str, Any] = {
+        "alpha": ALPHA,
+        "left_out": None if scipy_is_there() else MISSING,
+        "tier_descriptives": [_described(group) for group in _tiers(judged)],
+        "pass_at_k": [_several(group) for group in _subtests(judged)],
+        "judge_agreement": [_agreement(group, votes) for group in wholes],
+    }
+    if scipy_is_there():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found |= _tested(judged, wholes)
+    return found
+
+
+def _groups(rows: Sequence[Row], *names: str) -> Iterator[Group]:
+    """The runs that have these columns in common, in the order of the table."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(getattr(row, name) for name in names), []).append(row)
+    labels = {"agent_model": "model"}
+    for values, group in found.items():
+        yield {labels.get(n, n): v for n, v in zip(names, values, strict=True)}, group
+
+
+def _tiers(rows: Sequence[Row]) -> Iterator[Group]:
+    return _groups(rows, "experiment", "agent_model", "tier")
+
+
+def _subtests(rows: Sequence[Row]) -> Iterator[Group]:
+    return _groups(rows, "experiment", "agent_model", "tier", "subtest")
+
+
+def _values(rows: Sequence[Row], metric: str) -> list[float]:
+    values = [METRICS[metric](row) for row in rows]
+    return [value for value in values if value is not None]
+
+
+# -- without scipy -----------------------------------------------------------------------------
+
+
+def _described(group: Group) -> dict[str, Any]:
+    place, rows = group
+    passed = sum(bool(row.passed) for row in rows)
+    costs = [row.cost_usd for row in rows]
+    known, whole = _values(rows, "cost_usd"), total(costs)
+    return {
+        **place,
+        "n": len(rows),
+        "pass_rate": passed / len(rows),
+        "pass_rate_interval": wilson(passed, len(rows)),
+        "mean_score": mean(_values(rows, "score")),
+        "mean_cost": None if whole is None else whole / len(rows),
+        "median_cost": median(known) if len(known) == len(rows) else None,
+        "cop": cost_of_pass(whole, passed),
+    }
+
+
+def _several(group: Group) -> dict[str, Any]:
+    place, rows = group
+    passed = sum(bool(row.passed) for row in rows)
+    ks = [k for k in KS if k <= len(rows)]
+    return {
+        **place,
+        "n": len(rows),
+        "pass_at_k": {str(k): pass_at_k(passed, len(rows), k) for k in ks},
+        "pass_hat_k": {str(k): pass_hat_k(passed, len(rows), k) for k in ks},
+    }
+
+
+def _agreement(group: Group, votes: Votes) -> dict[str, Any]:
+    place, rows = group
+    panels = [[v for v in votes.get(row.key, ()) if v.is_valid] for row in rows]
+    scores = [[v.score for v in panel if v.score is not None] for panel in panels]
+    ballots = [[float(v.passed) for v in panel if v.passed is not None] for panel in panels]
+    found = {
+        "alpha_score": krippendorff_alpha(scores, "interval"),
+        "alpha_vote": krippendorff_alpha(ballots, "nominal"),
+    }
+    reason = "no run has two judges, or all of them said the same"
+    return {**place, "n": len(rows), **found, **_because(found, reason)}
+
+
+def _because(found: Mapping[str, Any], reason: str) -> dict[str, str]:
+    return {"reason": reason} if all(value is None for value in found.values()) else {}
+
+
+# -- on scipy ------------------------------------------------------------------------------------
+
+
+def _tested(rows: Sequence[Row], wholes: Sequence[Group]) -> dict[str, Any]:
+    tiers = list(_tiers(rows))
+    return {
+        "intervals": [_interval(group, metric) for group in tiers for metric in METRICS],
+        "normality_tests": [_normality(group, metric) for group in tiers for metric in METRICS],
+        "omnibus_tests": [_omnibus(group, metric) for group in wholes for metric in METRICS],
+        "pairwise_comparisons": [
+            line for group in wholes for metric in METRICS for line in _pairwise(group, metric)
+        ],
+        "effect_sizes": [
+            line for group in wholes for metric in METRICS for line in _effects(group, metric)
+        ],
+        "correlations": [_correlation(group, *pair) for group in wholes for pair in CORRELATED],
+        "interaction_tests": [
+            _interaction(rows, factor, metric)
+            for factor in ("experiment", "agent_model")
+            for metric in METRICS
+        ],
+    }
+
+
+def _interval(group: Group, metric: str) -> dict[str, Any]:
+    from ..statistics.inference import bca
+
+    place, rows = group
+    values = _values(rows, metric)
+    found = bca(values)
+    line = {**place, "metric": metric, "n": len(values)}
+    if isinstance(found, Unknown):
+        return {**line, "reason": found.reason}
+    return {**line, "mean": found.value, "low": found.low, "high": found.high}
+
+
+def _outcome(found: inference.Test | Unknown, statistic: str) -> dict[str, Any]:
+    if isinstance(found, Unknown):
+        return {"reason": found.reason}
+    return {
+        statistic: found.statistic,
+        "p_value": found.p,
+        "is_significant": found.p < ALPHA,
+    }
+
+
+def _normality(group: Group, metric: str) -> dict[str, Any]:
+    from ..statistics.inference import shapiro_wilk
+
+    place, rows = group
+    values = _values(rows, metric)
+    line = {**place, "metric": metric, "n": len(values)}
+    return {**line, **_outcome(shapiro_wilk(values), "w_statistic")}
+
+
+def _by_tier(rows: Sequence[Row], metric: str, least: int) -> dict[str, list[float]]:
+    """Tier -> values; a tier with too few takes no part in tests between tiers."""
+    found = {place["tier"]: _values(group, metric) for place, group in _groups(rows, "tier")}
+    return {tier: values for tier, values in found.items() if len(values) >= least}
+
+
+def _omnibus(group: Group, metric: str) -> dict[str, Any]:
+    from ..statistics.inference import FEWEST, kruskal_wallis
+
+    place, rows = group
+    tiers = _by_tier(rows, metric, FEWEST)
+    line = {**place, "metric": metric, "n_groups": len(tiers), "tiers": list(tiers)}
+    return {**line, **_outcome(kruskal_wallis(list(tiers.values())), "h_statistic")}
+
+
+def _pairwise(group: Group, metric: str) -> Iterator[dict[str, Any]]:
+    """All pairs of tiers, corrected for the number of them."""
+    from ..statistics.inference import FEWEST_IN_PAIR, benjamini_hochberg, holm, mann_whitney
+
+    place, rows = group
+    tiers = _by_tier(rows, metric, FEWEST_IN_PAIR)
+    pairs = list(itertools.combinations(tiers, 2))
+    found = [mann_whitney(tiers[one], tiers[other]) for one, other in pairs]
+    raw = [test.p for test in found if not isinstance(test, Unknown)]
+    corrected = iter(zip(holm(raw), benjamini_hochberg(raw), strict=True))
+    for (one, other), test in zip(pairs, found, strict=True):
+        sizes = {"n1": len(tiers[one]), "n2": len(tiers[other])}
+        line = {**place, "metric": metric, "tier1": one, "tier2": other, **sizes}
+        if isinstance(test, Unknown):
+            yield {**line, "reason": test.reason}
+            continue
+        strict, loose = next(corrected)
+        yield {
+            **line,
+            "u_statistic": test.statistic,
+            "p_value_raw": test.p,
+            "p_value": strict,
+            "p_value_bh": loose,
+            "is_significant": strict < ALPHA,
+        }
+
+
+def _effects(group: Group, metric: str) -> Iterator[dict[str, Any]]:
+    """How far the later of two tiers is above the earlier one."""
+    from ..statistics.inference import FEWEST_IN_PAIR, cliffs_delta
+
+    place, rows = group
+    tiers = _by_tier(rows, metric, FEWEST_IN_PAIR)
+    for one, other in itertools.combinations(tiers, 2):
+        line = {**place, "metric": metric, "tier1": one, "tier2": other}
+        found = cliffs_delta(tiers[other], tiers[one])
+        if isinstance(found, Unknown):
+            yield {**line, "reason": found.reason}
+        elif isinstance(found.interval, Unknown):
+            yield {**line, "cliffs_delta": found.delta, "reason": found.interval.reason}
+        else:
+            low, high = found.interval
+            significant = low > 0 or high < 0
+            bounds = {"ci_low": low, "ci_high": high, "is_significant": significant}
+            yield {**line, "cliffs_delta": found.delta, **bounds}
+
+
+def _correlation(group: Group, one: str, other: str) -> dict[str, Any]:
+    from ..statistics.inference import spearman
+
+    place, rows = group
+    pairs = [(getattr(row, one), getattr(row, other)) for row in rows]
+    known = [pair for pair in pairs if None not in pair]
+    line = {**place, "metric1": one, "metric2": other, "n": len(known)}
+    found = spearman([first for first, _ in known], [second for _, second in known])
+    return {**line, **_outcome(found, "spearman_rho")}
+
+
+def _interaction(rows: Sequence[Row], factor: str, metric: str) -> dict[str, Any]:
+    """Whether tiers differ in the same way for every experiment, or every agent."""
+    from ..statistics.inference import scheirer_ray_hare
+
+    known = [(METRICS[metric](row), getattr(row, factor), row.tier) for row in rows]
+    known = [line for line in known if line[0] is not None]
+    name = "model" if factor == "agent_model" else factor
+    line = {"factor1": name, "factor2": "tier", "metric": metric, "n": len(known)}
+    values = [value for value, _, _ in known if value is not None]
+    found = scheirer_ray_hare(values, [first for _, first, _ in known], [t for *_, t in known])
+    if isinstance(found, Unknown):
+        return {**line, "reason": found.reason}
+    names = {"first": name, "second": "tier", "interaction": "interaction"}
+    return {**line, "effects": {names[k]: _outcome(v, "h_statistic") for k, v in found.items()}}
