@@ -60,7 +60,7 @@ def timed(
     return Sample(wall, usage.ru_utime + usage.ru_stime)
 
 
-def called(function: Callable[[], None]) -> Sample:
+def called(function: Callable[[], object]) -> Sample:
     """Call a function of this process; its CPU time includes that of its children."""
     before, started = _cpu(), time.perf_counter()
     function()

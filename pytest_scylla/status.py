@@ -50,9 +50,9 @@ def agent_status(run: RunDir) -> AgentStatus:
     if not os.path.isdir(run.path):
         return "missing"
     answered = _size(f"{agent}/output.txt") > 0 and not os.path.exists(f"{agent}/started.json")
-    logged = _size(f"{agent}/timing.json") > 0 and _size(f"{agent}/command_log.json") > 0
     if answered and os.path.isdir(f"{run.path}/judge") and _is_complete(run):
         return "completed"
+    logged = _size(f"{agent}/timing.json") > 0 and _size(f"{agent}/command_log.json") > 0
     if answered and logged:
         return "results"
     if os.path.exists(f"{agent}/stderr.log") and not answered:
