@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +59,8 @@ PYTHON = (
     ),
 )
 """The steps of `pipeline: python`."""
+
+Read = Callable[[Path, type[PipelineResult]], PipelineResult | None]
 
 _BARE = re.compile(r"[\w.+-]+")
 
@@ -131,18 +133,24 @@ def baseline(
     base: Base,
     results: Path,
     protected: Sequence[str] | None = None,
+    read: Read = read_model,
+    sealed: Callable[[PipelineResult], PipelineResult] = lambda result: result,
 ) -> PipelineResult:
-    """The pipeline on the task's untouched files, once per results directory."""
+    """The pipeline on the task's untouched files, once per results directory.
+
+    `read` and `sealed` see to it that a result that an agent put there is not believed.
+    """
     path = results / "pipeline_baseline.json"
     inputs = {**pipeline_inputs(steps, protected), "commit": base.commit}
     if not steps:
         return PipelineResult(steps=(), inputs=inputs)
     with FileLock(results / ".pipeline_baseline.lock"):
-        kept = read_model(path, PipelineResult)
+        kept = read(path, PipelineResult)
         if kept is not None and kept.inputs == inputs:
             return kept
         with recorded(base.repository, base.commit) as files:
             result = run_pipeline(steps, files).model_copy(update={"inputs": inputs})
+        result = sealed(result)
         write_json(path, result)
         return result
 

@@ -184,7 +184,7 @@ class StepResult(Record):
     """Node id -> `passed`, `failed` or `skipped`, where the step ran pytest."""
 
 
-class PipelineResult(Record):
+class PipelineResult(SealedRecord):
     """pipeline.json: the pipeline's steps after the agent (or before it: the baseline)."""
 
     steps: tuple[StepResult, ...]

@@ -46,7 +46,9 @@ def executed_items(run: Run) -> Mapping[str, ItemScore]:
 def _inputs(run: Run) -> Inputs:
     """Of what every judge slot is made from, what a command can see."""
     judged = run.evaluation.judge_inputs[0]
-    return {name: judged[name] for name in ("rubric", "checks")} | {"agent": execution(run)}
+    return {name: judged[name] for name in ("rubric", "checks", "pipeline")} | {
+        "agent": execution(run)
+    }
 
 
 def _item(run: Run, item: Item, copy: Path) -> ItemScore:

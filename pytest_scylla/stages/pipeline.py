@@ -17,7 +17,7 @@ def pipeline_result(run: Run, workspace: Workspace, agent: AgentResult) -> Pipel
         kept = read_model(run.dir.pipeline, PipelineResult)
         return kept or PipelineResult(steps=(), inputs=pipeline_inputs(steps))
     inputs: Inputs = {**pipeline_inputs(steps, protected), "agent": execution(run)}
-    kept = read_model(run.dir.pipeline, PipelineResult)
+    kept = run.read(run.dir.pipeline, PipelineResult)
     if kept is not None and kept.inputs == inputs and not run.forgets("pipeline", run.dir.pipeline):
         return kept
     if not steps:
@@ -25,6 +25,7 @@ def pipeline_result(run: Run, workspace: Workspace, agent: AgentResult) -> Pipel
     with left_by_agent(run) as left:
         result = run_pipeline(steps, left, protected).model_copy(update={"inputs": inputs})
     result = compared(result, baseline_of(run))
+    result = run.sealed(result)
     write_json(run.dir.pipeline, result)
     return result
 
@@ -33,4 +34,4 @@ def baseline_of(run: Run) -> PipelineResult:
     """The pipeline on the task's untouched files; run where it has not been."""
     evaluation = run.evaluation
     base, protected = run.checkout().setup.base, evaluation.experiment.settings.protected
-    return baseline(evaluation.steps, base, evaluation.results, protected)
+    return baseline(evaluation.steps, base, evaluation.results, protected, run.read, run.sealed)
