@@ -3,8 +3,9 @@
 The sum of n executions that are like m earlier ones, with mean x and deviation s, is taken to be
 normal, with mean n·x and variance s²·n·(1 + n/m): they differ among each other, and x is itself
 only known from m. (Hahn and Meeker, Statistical Intervals, Wiley 1991, chapter 4: prediction
-of the mean of future observations.) p50 is that mean, p90 is 1.2816 deviations above it. With one
-earlier execution, or an assumption, s is taken to be as large as x.
+of the mean of future observations.) s is larger by what Student's t is above the normal quantile
+for m - 1 degrees of freedom (Abramowitz and Stegun, 26.7.5). p50 is the mean, p90 is 1.2816
+deviations above it. With one earlier execution, or an assumption, s is taken to be as large as x.
 """
 
 from __future__ import annotations
@@ -64,8 +65,21 @@ class Sum:
 def sum_of(number: int, like: Sequence[float]) -> Sum:
     """The sum of `number` values that are like earlier ones (at least one)."""
     mean = statistics.fmean(like)
-    deviation = statistics.stdev(like) if len(like) > 1 else mean
+    deviation = mean
+    if len(like) > 1:
+        deviation = statistics.stdev(like) * _student(len(like) - 1) / Z90
     return Sum(number * mean, deviation**2 * number * (1 + number / len(like)))
+
+
+def _student(degrees: int) -> float:
+    """The 90 % quantile of Student's t."""
+    z = Z90
+    return (
+        z
+        + (z**3 + z) / (4 * degrees)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
+    )
 
 
 @dataclass(frozen=True)
