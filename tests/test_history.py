@@ -61,12 +61,17 @@ def test_a_verdict_says_it_all_and_the_large_file_is_not_read(tmp_path: Path) ->
 
 
 def test_of_a_stream_that_was_cut_its_messages_are_priced_once(tmp_path: Path) -> None:
-    usage = {"input_tokens": 1000, "output_tokens": 200, "cache_read_input_tokens": 5000}
-    blocks = [message("One.", **usage), message("Two.", **usage), message(id="msg_2", **usage)]
+    def said(text: str, id: str = "msg_1") -> Any:
+        return message(
+            text, id=id, input_tokens=1000, output_tokens=200, cache_read_input_tokens=5000
+        )
+
+    blocks = [said("One."), said("Two."), said("Three.", "msg_2")]
     cut_off(tmp_path / "T0/00-a/run_01", stream(init(), *blocks) + '{"type": "assis')
     usd = 2 * (1000 * 1 + 200 * 5 + 5000 * 0.1) / 1e6
     found = one(tmp_path)
-    assert (found.usd, found.whole) == (pytest.approx(usd), False)
+    assert found.usd == pytest.approx(usd)
+    assert not found.whole
     assert str(spent(tmp_path)) == f"${usd:.4f} (1 cut off: as far as their logs show)"
 
 

@@ -13,7 +13,8 @@ echo '{"result": "ok", "usage": {"input_tokens": 900, "output_tokens": 100}, "to
 """
 JUDGE = """import json
 print(json.dumps({"items": {"J1": {"achieved": 1, "reason": "seen"}}, "reasoning": "I looked.",
-                  "score": 1, "passed": True, "total_cost_usd": 0.25, "usage": {"input_tokens": 40, "output_tokens": 10}}))
+                  "score": 1, "passed": True, "total_cost_usd": 0.25,
+                  "usage": {"input_tokens": 40, "output_tokens": 10}}))
 """
 OURS = {"adapter": "command", "command": ["sh", "{experiment}/agent.sh"], "model": "ours-1"}
 PRICES = {"ours-1": {"input": 10, "output": 100, "cache_read": 1}}
