@@ -112,6 +112,11 @@ KINDS: Mapping[str, Kind] = {
         "add it to the library, or take it out of the subtest",
     ),
     "source": Kind("the task's source could not be had", "check source in test.yaml"),
+    "workspace": Kind(
+        "the workspace is gone, and cannot be made again",
+        "put back the task's source and agent/changes.patch, or run the agent again "
+        "(--scylla-from agent)",
+    ),
     "git": Kind("the workspace could not be made", "read what git says"),
     "no_quorum": Kind(
         "too few valid judgments; the message has every slot's reason",

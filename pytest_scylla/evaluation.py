@@ -155,8 +155,9 @@ class Evaluation:
     def task_inputs(self) -> Inputs:
         """Digests of what is the same for all runs of the experiment."""
         task = self.experiment.task
+        source = source_digest(task.source, task.directory)
         return {
-            "source": source_digest(task.source, task.directory),
+            **({"source": source} if source else {}),
             "prompt": digest(task.prompt),
             "agent": digest(dict(self.agent.identity())),
             **self._isolation_input(),
@@ -494,12 +495,16 @@ class Run:
         """The subtest's runs use one workspace, one after the other."""
         return self.evaluation.experiment.settings.workspace.scope == "subtest"
 
+    @property
+    def workspace_place(self) -> Path:
+        """The directory that holds the run's `workspace/`."""
+        return self.dir.path.parent if self.shares_workspace else self.dir.path
+
     def checkout(self) -> Checkout:
-        """Where the run's workspace is."""
+        """The run's workspace, and what it starts from."""
         from .workspace import Checkout
 
-        place = self.dir.path.parent if self.shares_workspace else self.dir.path
-        return Checkout(place, self.evaluation.repository(self.subtest))
+        return Checkout(self.workspace_place, self.evaluation.repository(self.subtest))
 
     def expected_cost(self, stage: str, paid: bool) -> float:
         """USD: the mean of earlier executions of the stage, of the nearest there are."""
@@ -568,7 +573,7 @@ class Run:
         if result is None or not result.inputs:
             return result
         try:
-            return result if result.inputs == self.agent_inputs() else None
+            return result if self.agent_inputs().items() <= result.inputs.items() else None
         except NotRun:
             return result  # its parents are gone: there is nothing newer to compare it with
 

@@ -37,6 +37,9 @@ LONGEST_FILE = 20_000
 MOST_NAMES = 2_000
 """Files that a prompt names."""
 
+GONE = "(The workspace is gone. The patch says what was changed in it.)"
+"""What stands for the files of a workspace that cannot be made again."""
+
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _LOOKALIKE = re.compile(r"^([^\S\n]*)<<<(?=\W*(?:begin|end)\b)", re.IGNORECASE | re.MULTILINE)
 
@@ -71,7 +74,8 @@ class Exhibits:
 
     answer: str
     patch: str
-    workspace: Path
+    workspace: Path | None
+    """None: it is gone."""
     pipeline: PipelineResult
     baseline: PipelineResult
 
@@ -84,6 +88,8 @@ class Template:
     rest: str
     """From the line of the first placeholder of a run's evidence on."""
     digest: str
+    answer_format: str = ""
+    """What an answer must look like, in words."""
 
     @property
     def text(self) -> str:
@@ -102,12 +108,20 @@ class Template:
             "patch": exhibits.patch,
             "pipeline": _pipeline(exhibits, _uncut),
         }
-        named = {"files": f"The directory `{exhibits.workspace}`."}
+        files = f"The directory `{exhibits.workspace}`." if exhibits.workspace else GONE
+        named = {"files": files}
         for name, text in texts.items():
             file = place / f"{name}.{'patch' if name == 'patch' else 'md'}"
             write_text(file, text)
             named[name] = f"The file `{file}` ({len(text):,} characters)." if text else "(nothing)"
         return self._filled(_boundary(), named)
+
+    def again(self, saved: str) -> Prompt:
+        """A prompt that was saved with the evidence in it. One of ProjectScylla asks for another
+        form of answer: ours is asked for at its end."""
+        if saved.startswith(self.shared):
+            return Prompt(self.shared, saved[len(self.shared) :])
+        return Prompt("", saved if holds_evidence(saved) else f"{saved}\n\n{self.answer_format}\n")
 
     def _filled(self, word: str, blocks: Mapping[str, str]) -> Prompt:
         def block(found: re.Match[str]) -> str:
@@ -160,7 +174,13 @@ def _template(text: str, task: Task) -> Template:
     start = text.rfind("\n", 0, first.start()) + 1
     # What fills a template stands in the digests of criteria and rubric; these do not.
     made_from = digest([text, task.name, task.prompt])
-    return Template(filled(text[:start]), filled(text[start:]), made_from)
+    shared, rest = filled(text[:start]), filled(text[start:])
+    return Template(shared, rest, made_from, values["answer_format"])
+
+
+def holds_evidence(prompt: str) -> bool:
+    """The evidence is in the prompt, and not only paths of it."""
+    return re.search(r"^<<<BEGIN ", prompt, re.MULTILINE) is not None
 
 
 def rubric_text(rubric: Rubric) -> str:
@@ -243,6 +263,9 @@ def _pipeline(exhibits: Exhibits, cut: Cut) -> str:
 
 def _files(exhibits: Exhibits, most: int, word: str, cut: Cut) -> Iterator[str]:
     """All names, then contents: what the agent changed comes first."""
+    if exhibits.workspace is None:
+        yield GONE
+        return
     changed = set(re.findall(r"^\+\+\+ b/(.+)$", exhibits.patch, re.MULTILINE))
     names = sorted(_names(exhibits.workspace), key=lambda name: (name not in changed, name))
     listed = [_described(exhibits.workspace, name) for name in names[:MOST_NAMES]]

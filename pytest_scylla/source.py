@@ -27,9 +27,12 @@ def is_repository(path: Path) -> bool:
     return bare or (path / ".git").exists()
 
 
-def source_digest(source: Source, directory: Path) -> str:
-    """Digest of what a task's source names: its text, or for plain files their contents."""
+def source_digest(source: Source, directory: Path) -> str | None:
+    """Digest of what a task's source names: its text, or for plain files their contents; None
+    where it is gone: there is nothing to compare with."""
     place = local_place(source.repo, directory)
+    if place is not None and not place.exists():
+        return None
     if place is not None and place.is_dir() and not is_repository(place):
         return directory_digest(place)
     return digest([source.repo, source.hash, source.branch])

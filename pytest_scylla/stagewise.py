@@ -60,11 +60,9 @@ def _reasons(run: Run) -> Iterator[tuple[str, str | None]]:
 def _workspace(run: Run, lines: list[Outlook]) -> Outlook:
     if lines[0].todo:
         return Outlook("workspace", True, "a fresh one for the agent")
-    if run.checkout().exists:
+    if (run.workspace_place / "workspace").is_dir():
         return Outlook("workspace", False, "it is there")
-    needed = any(line.todo for line in lines if line.stage != "report")
-    reason = "it is gone: made anew from base and patch" if needed else "gone, and not needed"
-    return Outlook("workspace", needed, reason)
+    return Outlook("workspace", False, "it is gone, and not needed: base and patch say the same")
 
 
 def _agent(run: Run) -> str | None:

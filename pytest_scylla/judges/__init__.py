@@ -37,8 +37,8 @@ class Evidence:
     agent: AgentResult
     pipeline: PipelineResult
     baseline: PipelineResult
-    copy: Path
-    """A copy of the workspace, for this judge alone; it may be changed."""
+    files: Path | None
+    """`copy`, or None where the workspace is gone and cannot be made again."""
     slot: Path
     """The judge slot's directory, for logs."""
     template: Template
@@ -48,13 +48,33 @@ class Evidence:
     executed: Mapping[str, ItemScore]
     """The items that commands have decided; they win over what a judge says of them."""
     prices: PriceList
+    lost: str = ""
+    """Why there are no files."""
+    saved: str | None = None
+    """Without files: the prompt that a judge of this run was asked before, as it was saved."""
+
+    @property
+    def copy(self) -> Path:
+        """A copy of the workspace, for this judge alone; it may be changed.
+
+        Raises RunError where the workspace is gone and cannot be made again.
+        """
+        if self.files is None:
+            raise RunError.of("workspace", f"this judge needs the workspace: {_first(self.lost)}")
+        return self.files
 
     def cost_usd(self, model: str, tokens: TokenStats) -> float | None:
         """What one request to a model costs, by the price list; None where it has no price."""
         return self.prices.cost_usd(model, tokens) if self.prices.known(model) else None
 
     def prompt(self, most: int = MOST_EVIDENCE) -> Prompt:
-        """The prompt with the evidence in it (`most` characters of it), saved as prompt.md."""
+        """The prompt with the evidence in it (`most` characters of it), saved as prompt.md.
+
+        Without files it is the prompt that was saved before, or made of answer and patch alone.
+        Raises RunError where there is neither.
+        """
+        if self.saved is not None:
+            return self._saved(self.template.again(self.saved))
         return self._saved(self.template.inline(self._exhibits(), most))
 
     def prompt_by_paths(self, place: Path) -> Prompt:
@@ -63,11 +83,17 @@ class Evidence:
         return self._saved(self.template.by_paths(self._exhibits(), place))
 
     def _exhibits(self) -> Exhibits:
-        return Exhibits(self.answer, self.patch, self.copy, self.pipeline, self.baseline)
+        if self.files is None and not self.patch:
+            raise RunError.of("workspace", f"nothing is left to be judged: {_first(self.lost)}")
+        return Exhibits(self.answer, self.patch, self.files, self.pipeline, self.baseline)
 
     def _saved(self, prompt: Prompt) -> Prompt:
         write_text(self.slot / "prompt.md", prompt.text)
         return prompt
+
+
+def _first(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 @dataclass(frozen=True)

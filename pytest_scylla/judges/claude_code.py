@@ -79,7 +79,9 @@ class ClaudeCode(Strict):
         schema = json.dumps(answer_schema(evidence.task.rubric))
         words = [self.program, "-p", "--model", self.model, *ALONE]
         words += ["--output-format", "stream-json", "--verbose", "--json-schema", schema]
-        words += ["--max-turns", str(self.max_turns), "--add-dir", str(evidence.copy)]
+        words += ["--max-turns", str(self.max_turns)]
+        if evidence.files:
+            words += ["--add-dir", str(evidence.files)]
         return [*words, "--resume", session] if session else words
 
 

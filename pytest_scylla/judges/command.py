@@ -119,9 +119,10 @@ class _Program:
             "{python}": sys.executable,
             "{experiment}": str(self.evidence.experiment),
             "{prompt}": str(prompt),
-            "{workspace}": str(self.evidence.copy),
             "{schema}": str(schema),
         }
+        if any("{workspace}" in word for word in self.judge.command):
+            values["{workspace}"] = str(self.evidence.copy)
         argv = [_filled(word, values) for word in self.judge.command]
         handed = {name: os.environ[name] for name in self.judge.pass_env if name in os.environ}
         own = {"HOME": str(self.place), "TMPDIR": str(self.place)}

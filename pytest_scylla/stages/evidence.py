@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from ..errors import RunError
 from ..evaluation import Run
 from ..recorded import Recorded, copied, recorded
 from ..store import now
@@ -17,7 +18,10 @@ def execution(run: Run) -> str:
 
 @contextlib.contextmanager
 def left_by_agent(run: Run) -> Iterator[Recorded]:
-    """The files that an agent left, as they are recorded: for one judge or one pipeline."""
+    """The files that an agent left, as they are recorded: for one judge or one pipeline.
+
+    Raises RunError where they can no longer be made: nothing of the agent's work is made up.
+    """
     checkout = run.checkout()
     protected = run.evaluation.experiment.settings.protected or ()
     if run.dir.patch.exists():
@@ -25,9 +29,13 @@ def left_by_agent(run: Run) -> Iterator[Recorded]:
         with recorded(setup.path, setup.commit, run.dir.patch) as left:
             left.put_back(protected)
             yield left
-    else:
+    elif checkout.exists:
         with copied(checkout.path) as left:
             yield left
+    else:
+        raise RunError.of(
+            "workspace", f"{run.dir.path} has neither workspace/ nor agent/changes.patch"
+        )
 
 
 def timing(what: str, seconds: float) -> dict[str, object]:

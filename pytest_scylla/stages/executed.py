@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..checks import Check, run_check
+from ..errors import ScyllaError
 from ..evaluation import Run
 from ..judges.rubric_checks import RubricChecks
 from ..results import ExecutedItems, Inputs, ItemScore
@@ -24,6 +26,7 @@ def executed_items(run: Run) -> Mapping[str, ItemScore]:
 
     All of them run in one copy, in the order of the rubric, with SCYLLA_TASK set to the task's
     directory. Exit status 0 = met, all points; anything else, or no end in time = not met.
+    Raises RunError where they must run and the agent's files can no longer be made.
     """
     items = [item for item in run.evaluation.experiment.task.rubric.items() if item.run]
     if not items:
@@ -31,10 +34,18 @@ def executed_items(run: Run) -> Mapping[str, ItemScore]:
     path = run.dir.executed
     inputs = _inputs(run)
     kept = run.read(path, ExecutedItems)
-    if kept is not None and kept.inputs == inputs and not run.forgets("judge", path):
+    if kept is not None and kept.inputs != inputs:
+        kept = None
+    if kept is not None and not run.forgets("judge", path):
         return kept.items
     started = time.monotonic()
-    with left_by_agent(run) as left:
+    with contextlib.ExitStack() as stack:
+        try:
+            left = stack.enter_context(left_by_agent(run))
+        except (ScyllaError, OSError):
+            if kept is None:
+                raise
+            return kept.items
         scores = {item.id: _item(run, item, left.files) for item in items}
     heed_the_end(run)
     seconds = time.monotonic() - started

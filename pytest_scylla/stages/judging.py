@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ..consensus import settled
 from ..errors import ScyllaError
 from ..evaluation import Run
+from ..judge_prompt import holds_evidence
 from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded
 from ..results import (
     AgentResult,
@@ -22,7 +24,7 @@ from ..results import (
 )
 from ..scoring import score_categories, total_score
 from ..status import was_not_asked
-from ..store import digest, now, remove_tree, text_of, write_json, write_text
+from ..store import digest, now, read_model, remove_tree, text_of, write_json, write_text
 from ..tree import folders
 from .budget import reserve, settle
 from .ending import heed_the_end
@@ -187,20 +189,23 @@ def _judge(
     evaluation = run.evaluation
     judge, fallback = evaluation.judges[number - 1], evaluation.fallbacks.get(number)
     slot = run.dir.judge_slot(number)
-    with left_by_agent(run) as left:
+    saved = _saved_prompt(run, number, inputs)
+    with _files(run) as (files, lost):
         evidence = Evidence(
             task=evaluation.experiment.task,
             answer=text_of(run.dir.agent_output),
             patch=text_of(run.dir.patch),
             agent=agent,
             pipeline=pipeline,
-            baseline=baseline_of(run),
-            copy=left.files,
+            baseline=_baseline(run),
+            files=files,
             slot=slot,
             template=evaluation.template,
             experiment=evaluation.experiment.directory,
             prices=evaluation.prices,
             executed=executed_items(run),
+            lost=lost,
+            saved=None if files else saved,
         )
         judgment = _ask(run, judge, evidence, inputs)
         if fallback and not judgment.is_valid:
@@ -210,6 +215,51 @@ def _judge(
     write_json(slot / "timing.json", timing("judge", judgment.duration_seconds))
     write_json(slot / "judgment.json", run.sealed(judgment), sync=judge.paid)
     return judgment
+
+
+@contextlib.contextmanager
+def _files(run: Run) -> Iterator[tuple[Path | None, str]]:
+    """The files that the agent left, or why they cannot be made again."""
+    with contextlib.ExitStack() as stack:
+        try:
+            found = (stack.enter_context(left_by_agent(run)).files, "")
+        except (ScyllaError, OSError) as error:
+            yield None, str(error)
+        else:
+            yield found
+
+
+def _baseline(run: Run) -> PipelineResult:
+    """The pipeline before the agent; as it was stored, where it cannot run again."""
+    try:
+        return baseline_of(run)
+    except ScyllaError:
+        path = run.evaluation.results / "pipeline_baseline.json"
+        return run.read(path, PipelineResult) or PipelineResult(steps=())
+
+
+EVIDENCE = ("rubric", "criteria", "prompt", "pipeline", "agent")
+"""Inputs of a judgment that decide what its prompt says."""
+
+
+def _saved_prompt(run: Run, number: int, inputs: Inputs) -> str | None:
+    """The prompt that a judge of this run was asked before, with the evidence in it, if it is just
+    what would be asked today: that of the same slot, else of another."""
+    own = run.dir.judge_slot(number)
+    earlier = [_attempt(own, attempt) for attempt in reversed(_attempt_numbers(own))]
+    others = [run.dir.judge_slot(slot) for slot in run.dir.slot_numbers()]
+    for place in (*earlier, *others):
+        text = text_of(place / "prompt.md")
+        judgment = read_model(place / "judgment.json", Judgment)
+        if judgment and holds_evidence(text) and _same_evidence(judgment.inputs, inputs):
+            return text
+    if not run.evaluation.tree.foreign:
+        return None
+    return text_of(run.dir.path / "judge_prompt.md") or None
+
+
+def _same_evidence(stored: Inputs, asked: Inputs) -> bool:
+    return all(stored.get(name) == asked.get(name) for name in EVIDENCE)
 
 
 def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment:

@@ -41,8 +41,7 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
 
 def _places(run: Run) -> Places:
     here = os.path.relpath(run.dir.path, run.evaluation.results)
-    workspace = run.dir.path.parent if run.shares_workspace else run.dir.path
-    place = os.path.relpath(workspace, run.evaluation.results)
+    place = os.path.relpath(run.workspace_place, run.evaluation.results)
     return Places(f"{place}/workspace", f"{here}/agent")
 
 

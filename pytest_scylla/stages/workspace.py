@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ..errors import RunError
 from ..evaluation import Run
 from ..store import write_text
 
@@ -37,6 +38,8 @@ class Workspace:
             if not checkout.exists:
                 checkout.create()
         elif not checkout.exists or not self._holds_this_run():
+            if not self._run.dir.patch.exists():
+                raise RunError.of("workspace", f"there is no {self._run.dir.patch}")
             log.info("%s: workspace made anew from base and patch", self._run.dir.path)
             checkout.restore(self._run.dir.patch)
             self._claim()

@@ -1,11 +1,12 @@
 """Judges alone: another model, edited rubrics, and what was said before."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support.experiments import MODES, Experiment, check, once_each, read, rubric
+from tests.support.experiments import MODES, Experiment, check, once_each, read, rubric, snapshot
 
 ONE = "T0/00-empty/run_01"
 
@@ -144,3 +145,54 @@ def slot_times(toy: Experiment) -> dict[Path, int]:
     """When the first slot of every run was judged."""
     found = toy.results.glob("T0/*/run_*/judge/judge_01/judgment.json")
     return {path: path.stat().st_mtime_ns for path in found}
+
+
+PROGRAM = """
+import json, pathlib, sys
+here, asked = pathlib.Path(sys.argv[1]), sys.stdin.read()
+number = len(list(here.glob("prompt_*"))) + 1
+(here / f"prompt_{number}").write_text(asked)
+if number in (2, 3):
+    sys.exit("the limit is reached")
+item = {"achieved": 1, "reason": ""}
+print(json.dumps({"items": {"R1": item}, "reasoning": "fine", "score": 1, "passed": True}))
+"""
+
+
+def test_judges_go_on_when_workspaces_bases_and_sources_are_gone(pytester: pytest.Pytester) -> None:
+    asking = {"id": "R1", "check": "it is good", "points": 1}
+    toy = Experiment(
+        pytester,
+        rubric=rubric(asking, check("test -f answer.txt", id="R2")),
+        judges=[
+            *[{"adapter": "command", "command": WORDS, "paid": False, "model": n} for n in "ab"],
+            {"adapter": "rubric-checks"},
+        ],
+    )
+    toy.write("judge.py", PROGRAM)
+    toy.run().assert_outcomes(passed=1)
+    first = snapshot(toy.path(ONE) / "judge/judge_01")
+    for lost in ("workspace", "workspace.git"):
+        shutil.rmtree(toy.path(ONE) / lost)
+    shutil.rmtree(toy.pytester.path / "results/.sources")
+    shutil.rmtree(toy.directory / "task/files")
+    toy.run("--collect-only").stdout.fnmatch_lines("judge slots: 2 complete, 1 failed")
+    toy.run("--scylla-judge-status", "failed").assert_outcomes(passed=1)
+    prompts = [path.read_text() for path in sorted(toy.directory.glob("prompt_*"))]
+    assert len(prompts) == 4, "a failed answer is asked for twice"
+    assert prompts[3] == prompts[1], "what was saved is what is asked"
+    assert "answer.txt" in prompts[3]
+    assert snapshot(toy.path(ONE) / "judge/judge_01") == first
+    toy.run("--scylla-from", "judge").assert_outcomes(passed=1)
+    checks = read(toy.path(ONE) / "judge/judge_03/judgment.json")
+    assert (checks["is_valid"], checks["score"]) == (True, 1.0), "what the commands said is kept"
+    (toy.path(ONE) / "agent/changes.patch").unlink()
+    edited = rubric({**asking, "check": "it is better"}, check(id="R2"))
+    toy.write("task/expected/rubric.yaml", edited)
+    toy.run("-rE").assert_outcomes(errors=1)
+    assert read(toy.path(ONE) / "error.json")["kind"] == "workspace", "no check is made up"
+    assert len(list(toy.directory.glob("prompt_*"))) == 6
+    assert toy.executions == once_each(ONE)
+
+
+WORDS = ["{python}", "{experiment}/judge.py", "{experiment}"]
