@@ -47,10 +47,14 @@ def pytest_scylla_judges():
 """
 
 
+ASKED = {"id": "R1", "check": "it is good", "points": 9}
+"""An item that no command decides."""
+
+
 @pytest.fixture
 def toy(pytester: pytest.Pytester) -> Experiment:
     """One run, judged by a mild model and by checks."""
-    toy = Experiment(pytester, judges=judges("mild"))
+    toy = Experiment(pytester, judges=judges("mild"), rubric=rubric(ASKED, check(id="R2")))
     toy.write("conftest.py", ORACLE)
     return toy
 
@@ -116,7 +120,7 @@ def test_a_rubric_that_is_put_back_costs_nothing(toy: Experiment) -> None:
     toy.run().assert_outcomes(passed=1)
     path = toy.directory / "task/expected/rubric.yaml"
     text = path.read_text()
-    toy.write("task/expected/rubric.yaml", rubric(check(), check("false", id="R2", points=9)))
+    toy.write("task/expected/rubric.yaml", rubric(ASKED, check("false", id="R2", points=9)))
     toy.run().assert_outcomes(failed=1)
     assert asked(toy) == {"mild judge_01": 2}
     path.write_text(text)
@@ -190,7 +194,7 @@ def test_judges_go_on_when_workspaces_bases_and_sources_are_gone(pytester: pytes
     edited = rubric({**asking, "check": "it is better"}, check(id="R2"))
     toy.write("task/expected/rubric.yaml", edited)
     toy.run("-rE").assert_outcomes(errors=1)
-    assert read(toy.path(ONE) / "error.json")["kind"] == "workspace", "no check is made up"
+    assert read(toy.path(ONE) / "error.json")["kind"] == "source", "no check is made up"
     assert len(list(toy.directory.glob("prompt_*"))) == 6
     assert toy.executions == once_each(ONE)
 
