@@ -11,6 +11,10 @@ import itertools
 import json
 import shutil
 import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +68,60 @@ def api_error(
     steps = {"auth": KEY_STEP, "model_unknown": f"correct {whose}model in experiment.yaml"}
     said = f"the API answered {status}" if status else "the API gave no answer"
     return RunError.of(kind, f"{said}: {text}", steps.get(kind))
+
+
+def endpoint(env: Mapping[str, str]) -> str:
+    """URL of the API."""
+    return env.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
+
+
+def check_access(env: Mapping[str, str], model: str, whose: str = "agent.") -> None:
+    """Ask the API, at no cost, whether it takes the key and knows the model.
+
+    Raises RunError (kinds `auth`, `model_unknown`, `network`). What else it answers says nothing:
+    a gateway may lack the page, and another key is the program's own affair.
+    """
+    key, token = env.get("ANTHROPIC_API_KEY"), env.get("ANTHROPIC_AUTH_TOKEN")
+    if not (key or token):
+        return
+    headers = {"x-api-key": key} if key else {"authorization": f"Bearer {token}"}
+    request = urllib.request.Request(
+        f"{endpoint(env).rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}",
+        headers={"anthropic-version": "2023-06-01", **headers},
+    )
+    try:
+        _opened(request)
+    except urllib.error.HTTPError as error:
+        _heed(error, model, whose)
+    except OSError as error:
+        raise api_error(None, f"{endpoint(env)}: {error}", whose) from None
+
+
+def _opened(request: urllib.request.Request) -> None:
+    """A passing fault of the network is not the last word."""
+    for left in (2, 1, 0):
+        try:
+            urllib.request.urlopen(request, timeout=15).close()
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            if not left:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _heed(answer: urllib.error.HTTPError, model: str, whose: str) -> None:
+    try:
+        error = json.loads(answer.read())["error"]
+        kind, said = error["type"], str(error["message"])
+    except (ValueError, LookupError, TypeError, OSError):
+        return
+    if kind in ("authentication_error", "permission_error"):
+        raise api_error(answer.code, said, whose)
+    if kind == "not_found_error" and model.startswith("claude-") and model in said:
+        raise api_error(404, said, whose)
 
 
 # -- the program -----------------------------------------------------------------------------------

@@ -95,6 +95,8 @@ class Evaluation:
     """What the session may spend."""
     owner: int | None = None
     """Process id of the session; None: it stands for itself."""
+    preflights: Path | None = None
+    """The session's folder of checks made before anything is spent; None: none is made."""
     providers: Path | None = None
     """The session's folder of what is known of providers; None: nobody waits for them."""
     max_wait: float = 0.0

@@ -11,7 +11,6 @@ from typing import Any
 from filelock import FileLock
 
 from .errors import NotRun
-from .processes import alive
 
 SUFFIX = ".budget.jsonl"
 
@@ -165,11 +164,3 @@ def reserve_all(budgets: Sequence[Budget], key: str, assumed: float) -> None:
 def budget_path(folder: Path, owner: int, name: str) -> Path:
     """Where a session keeps a budget; `owner` is its process id."""
     return folder / f"{owner}-{name}{SUFFIX}"
-
-
-def remove_budgets(folder: Path, owner: int) -> None:
-    """Remove the budgets of a session that ends, and those of sessions that were killed."""
-    for path in folder.glob("*.budget.*"):
-        number = path.name.partition("-")[0]
-        if number.isdigit() and (int(number) == owner or not alive(int(number))):
-            path.unlink(missing_ok=True)

@@ -218,7 +218,7 @@ class Recorder:
             self.held.append(tenancy)
             remove_containers(known.experiment.settings.isolation, known.results)
             self._earlier(known)
-        self._remove_budgets()
+        self._remove_session_files()
         self._leave_nothing_behind()
 
     def _leave_nothing_behind(self) -> None:
@@ -253,20 +253,16 @@ class Recorder:
     def pytest_unconfigure(self) -> None:
         """Let go of the results directories."""
         self.ending.close()
-        self._remove_budgets()
-        if self.held:
-            from .store import remove_tree
-
-            remove_tree(self.config.stash[SESSION].providers)
+        self._remove_session_files()
         for tenancy in self.held:
             tenancy.leave()
 
-    def _remove_budgets(self) -> None:
+    def _remove_session_files(self) -> None:
         """Those of this session, and those that killed sessions have left."""
         if self.held:
-            from .limits import remove_budgets
+            from .tenancy import remove_session_files
 
-            remove_budgets(Path(self.config.stash[SESSION].results, LOCKS), os.getpid())
+            remove_session_files(Path(self.config.stash[SESSION].results, LOCKS), os.getpid())
 
     def _add_lastfailed(self, ids: Iterable[str]) -> None:
         cache = getattr(self.config, "cache", None)

@@ -68,9 +68,9 @@ class Session:
     _ids: dict[str, Path] = field(default_factory=dict)
 
     @property
-    def providers(self) -> Path:
-        """Where the workers keep what they know of providers."""
-        return Path(self.results, ".locks", f"{self.stamp}.providers")
+    def own_files(self) -> Path:
+        """What the workers of this session tell each other, while it lasts."""
+        return Path(self.results, ".locks", f"{self.owner}-session")
 
     def to_json(self) -> str:
         """As one string, for a worker."""
@@ -330,7 +330,8 @@ class Loaded:
             secret=session.secret,
             budgets=tuple(self._budgets(session)),
             owner=session.owner,
-            providers=session.providers,
+            preflights=session.own_files / "preflights",
+            providers=session.own_files / "providers",
             max_wait=session.max_wait,
             prices=self.prices,
         )

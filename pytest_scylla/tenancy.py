@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from .errors import ScyllaError
 from .processes import alive, sweep
-from .store import clean_temporary, now, read_json, write_json
+from .store import clean_temporary, now, read_json, remove_tree, write_json
 
 FOLDER = ".locks"
 
@@ -87,3 +87,12 @@ def is_over(results: Path, owner: int) -> bool:
     """
     said = read_json(results.parent / FOLDER / f"{results.name}.json") or {}
     return (said.get("pid") == owner and "ending" in said) or not alive(owner)
+
+
+def remove_session_files(folder: Path, owner: int) -> None:
+    """Remove what the workers of a session told each other (budgets, providers, preflights): of
+    the session that ends, and of those that were killed."""
+    for path in [*folder.glob("*.budget.*"), *folder.glob("*-session")]:
+        number = path.name.partition("-")[0]
+        if number.isdigit() and (int(number) == owner or not alive(int(number))):
+            remove_tree(path)

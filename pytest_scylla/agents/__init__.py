@@ -104,6 +104,11 @@ class Agent(Strict):
         """Why this agent cannot be used here (no key, say): the runs are skipped with it."""
         return None
 
+    def preflight(self) -> None:
+        """What can be found out before anything is spent, once in a session: is the program
+        there, does the API take the key and know the model. Raises RunError."""
+        self.version()
+
     def files(self, setup: Setup) -> Files:
         """What the tier puts into the workspace, where this agent looks for it.
 

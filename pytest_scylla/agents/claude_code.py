@@ -26,6 +26,8 @@ from ..claude import (
     Stream,
     access,
     api_error,
+    check_access,
+    endpoint,
     events,
     find_program,
     keyless,
@@ -78,8 +80,12 @@ class ClaudeCode(Agent):
     @property
     def endpoint(self) -> str:
         """URL of the model's API."""
-        base = "ANTHROPIC_BASE_URL"
-        return self.env.get(base) or os.environ.get(base) or "https://api.anthropic.com"
+        return endpoint({**os.environ, **self.env})
+
+    def preflight(self) -> None:
+        """The program, the key and the model."""
+        self.version()
+        check_access({**os.environ, **self.env}, self.model)
 
     def refusal(self, line: str) -> tuple[int, float | None] | None:
         """An event `api_retry`."""

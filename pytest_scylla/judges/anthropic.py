@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ..claude import api_error, keyless
+from ..claude import api_error, check_access, endpoint, keyless
 from ..errors import RunError
 from ..judge_answer import answer_schema
 from ..results import TokenStats, token_stats
@@ -80,6 +80,15 @@ class Anthropic(Strict):
     def unready(self) -> str | None:
         """No key."""
         return keyless(os.environ, KEYS)
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the model's API."""
+        return endpoint(os.environ)
+
+    def preflight(self) -> None:
+        """The key and the model. Raises RunError."""
+        check_access(os.environ, self.model, whose="the judge's ")
 
     def grade(self, evidence: Evidence) -> Grading:
         """Ask the model. Raises NotGraded where it gives no valid answer."""

@@ -16,7 +16,18 @@ from typing import Any
 
 from pydantic import Field
 
-from ..claude import LIMITS, QUIET, Stream, access, api_error, find_program, keyless
+from ..claude import (
+    LIMITS,
+    QUIET,
+    Stream,
+    access,
+    api_error,
+    check_access,
+    endpoint,
+    find_program,
+    keyless,
+    program_version,
+)
 from ..errors import RunError
 from ..judge_answer import answer_schema
 from ..processes import Finished, Invocation, clean_environment, run
@@ -62,6 +73,16 @@ class ClaudeCode(Strict):
     def unready(self) -> str | None:
         """No key."""
         return keyless({**os.environ, **self.env})
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the model's API."""
+        return endpoint({**os.environ, **self.env})
+
+    def preflight(self) -> None:
+        """The program, the key and the model. Raises RunError."""
+        program_version(self.program, "the judge's executable")
+        check_access({**os.environ, **self.env}, self.model, whose="the judge's ")
 
     @cached_property
     def program(self) -> str:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ..agents import Answer, Job, replay_script
+from ..agents import Agent, Answer, Job, replay_script
 from ..errors import NotRun, RunError, disk_error
 from ..evaluation import Run
 from ..isolation import DiskGuard, Grounds, isolated, unavailable
+from ..judges import Judge
+from ..preflight import preflight
 from ..prices import UnknownModel, Usage
 from ..processes import (
     MARKER,
@@ -35,6 +37,7 @@ from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
 from ..results import AgentEnd, AgentResult, RunResult
 from ..scratch import scratch
 from ..store import (
+    digest,
     now,
     read_json,
     read_model,
@@ -143,10 +146,21 @@ def check_ready(run: Run) -> None:
         if reason:
             raise RunError("isolation", f"isolation {settings.isolation.kind}: {reason}")
         _ = run.setup
+        _preflight(run, f"agent {settings.agent.adapter}", run.evaluation.agent)
     for number, judge in enumerate(run.evaluation.judges, 1):
-        reason = judge.unready()
-        if reason and (again or will_ask(run, number)):
-            raise NotRun(f"judge {number} ({judge.model}): {reason}")
+        if again or will_ask(run, number):
+            reason = judge.unready()
+            if reason:
+                raise NotRun(f"judge {number} ({judge.model}): {reason}")
+            _preflight(run, f"judge {number} ({judge.model})", judge)
+
+
+def _preflight(run: Run, name: str, adapter: Agent | Judge) -> None:
+    """What the adapter can find out before anything is spent; once in a session."""
+    check, folder = getattr(adapter, "preflight", None), run.evaluation.preflights
+    if check is not None and folder is not None:
+        key = digest([run.evaluation.experiment.id, name, dict(adapter.identity())])
+        preflight(folder, key, name, check)
 
 
 def _rebuild(run: Run) -> None:

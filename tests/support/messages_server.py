@@ -378,6 +378,10 @@ class MessagesServer:
     def __init__(self, script: Script, *, port: int = 0, script_all: bool = False) -> None:
         self._script = as_function(script)
         self._script_all = script_all
+        self.models: Sequence[str] | None = None
+        """The models that it says it knows; None: every one."""
+        self.key: str | None = None
+        """The key that it takes where it is asked for a model; None: every one."""
         self._lock = threading.Lock()
         self._requests: list[Recorded] = []
         self._told: list[Usage] = []
@@ -432,6 +436,8 @@ class MessagesServer:
         request = _recorded(http_request)
         with self._lock:
             self._requests.append(request)
+        if request.path.startswith("/v1/models/"):
+            return self._model(request.path.rpartition("/")[2], http_request.headers)
         if request.method != "POST":
             return _failure_response(Failure(404, f"no {request.method} {request.path} here"))
         if request.is_message:
@@ -442,6 +448,13 @@ class MessagesServer:
         if request.path == "/v1/messages/count_tokens":
             return _json_response({"input_tokens": len(json.dumps(request.body)) // 4})
         return _failure_response(Failure(404, f"no {request.path} here"))
+
+    def _model(self, model: str, headers: Any) -> Response:
+        if self.key is not None and headers.get("x-api-key") != self.key:
+            return _failure_response(Failure(401, "invalid x-api-key"))
+        if self.models is not None and model not in self.models:
+            return _failure_response(Failure(404, f"model: {model}"))
+        return _json_response({"type": "model", "id": model})
 
     def _answer(self, request: Recorded) -> Answer:
         if self._script_all or tool_names(request.body):
