@@ -147,7 +147,8 @@ def check_ready(run: Run) -> None:
             raise RunError("isolation", f"isolation {settings.isolation.kind}: {reason}")
         _ = run.setup
         _preflight(run, f"agent {settings.agent.adapter}", run.evaluation.agent)
-    for number, judge in enumerate(run.evaluation.judges, 1):
+    judges = [*enumerate(run.evaluation.judges, 1), *run.evaluation.fallbacks.items()]
+    for number, judge in judges:
         if again or will_ask(run, number):
             reason = judge.unready()
             if reason:

@@ -50,6 +50,11 @@ def used(toy: Experiment) -> TokenStats:
     return sum(stats, TokenStats())
 
 
+def asked(server: MessagesServer) -> list[str]:
+    """The models that were asked for a message, in order."""
+    return [request.body["model"] for request in server.requests if request.is_message]
+
+
 def told(server: MessagesServer) -> TokenStats:
     return token_stats(vars(server.told))
 
@@ -61,9 +66,9 @@ def test_a_panel_with_a_judge_that_always_fails_gives_verdicts_by_the_others(
     with MessagesServer(unless(OPUS), script_all=True) as server:
         session(toy, server, *IN_PROCESS).assert_outcomes(passed=2)
         assert used(toy) == told(server)
-        asked = len(server.requests)
+        first = asked(server)
         session(toy, server, *IN_PROCESS).assert_outcomes(passed=2)
-        assert len(server.requests) == asked  # the verdicts are kept
+        assert asked(server) == first  # the verdicts are kept
     assert toy.verdicts() == {RUN: 0.75, "T0/00-empty/run_02": 0.75}
     result = read(toy.path(RUN) / "run_result.json")
     assert [judge["score"] for judge in result["judges"]] == [1.0, 0.5, None]
@@ -90,7 +95,7 @@ def test_without_a_quorum_there_is_an_error_and_later_only_the_missing_slots_are
     first = told(server)
     with MessagesServer(unless(), script_all=True) as server:
         session(toy, server, *IN_PROCESS).assert_outcomes(passed=1)
-        assert [request.body["model"] for request in server.requests] == [SONNET, OPUS]
+        assert asked(server) == [SONNET, OPUS]
     assert used(toy) == first + told(server)
     assert len(list((toy.path(RUN) / "judge/attempts").iterdir())) == 2
 
@@ -99,26 +104,25 @@ def test_a_fallback_is_kept_and_marked_and_counts_only_if_asked(pytester: pytest
     toy = panel(pytester, model(SONNET, fallback=model(HAIKU)))
     with MessagesServer(unless(SONNET), script_all=True) as server:
         session(toy, server, *IN_PROCESS).assert_outcomes(errors=1)
-        asked = [request.body["model"] for request in server.requests]
-        assert asked == [SONNET, HAIKU]
+        assert asked(server) == [SONNET, HAIKU]
         result = session(toy, server, *IN_PROCESS)
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines(["*--scylla-judge-status failed*"])
-        assert len(server.requests) == 2  # it is not asked for ever
+        assert len(asked(server)) == 2  # it is not asked for ever
         judgment = read(toy.path(RUN) / "judge/judge_01/judgment.json")
         assert (judgment["fallback"], judgment["is_valid"]) == (True, False)
         assert (judgment["score"], judgment["model"]) == (1.0, HAIKU)
         assert "this one is broken" in judgment["fallback_reason"]
         toy.configure(count_fallback=True)
         session(toy, server, *IN_PROCESS).assert_outcomes(passed=1)
-        assert len(server.requests) == 2
+        assert len(asked(server)) == 2
         (vote,) = read(toy.path(RUN) / "run_result.json")["judges"]
         assert vote["fallback"] is True
         assert used(toy) == told(server)
     with MessagesServer(unless(), script_all=True) as server:
         again = ("--scylla-judge-status", "failed", *IN_PROCESS)
         session(toy, server, *again).assert_outcomes(failed=1)  # 0.5 of its own judge
-        assert [request.body["model"] for request in server.requests] == [SONNET]
+        assert asked(server) == [SONNET]
     assert read(toy.path(RUN) / "judge/judge_01/judgment.json")["fallback"] is False
     assert toy.executions.total() == 1
 
@@ -166,7 +170,7 @@ def test_an_edited_prompt_asks_those_again_who_are_asked_by_it(pytester: pytest.
         kept = (toy.path(RUN) / "judge/judge_02/judgment.json").read_text()
         toy.write("judge_prompt.md", "Mine.\n{rubric}\n{answer_format}\n{patch}\n")
         session(toy, server, *IN_PROCESS).assert_outcomes(passed=1)
-        assert len(server.requests) == 2
+        assert len(asked(server)) == 2
     assert (toy.results / "judge_prompt.md").read_text().startswith("Mine.\n## work")
     assert (toy.path(RUN) / "judge/judge_01/prompt.md").read_text().startswith("Mine.\n")
     assert (toy.path(RUN) / "judge/judge_02/judgment.json").read_text() == kept

@@ -13,7 +13,7 @@ from pytest_scylla.judges import Evidence
 from pytest_scylla.prices import built_in_prices
 from pytest_scylla.results import AgentResult, PipelineResult, StepResult, TokenStats
 from tests.support.examples import write_experiment, write_files, write_task
-from tests.support.messages_server import Body, Reply, Usage, first_user_text
+from tests.support.messages_server import Body, Reply, Usage, first_user_text, judged
 
 KEY = "sk-ant-a-key-for-tests-0123456789"
 MODEL = "claude-haiku-4-5"
@@ -37,13 +37,8 @@ new file mode 100644
 
 
 def graded(body: Body, share: float = 1.0, **changes: Any) -> str:
-    """An answer with `share` of the points, for the items that the request's schema asks for."""
-    schema = body["output_config"]["format"]["schema"]
-    asked = schema["properties"]["items"]["required"]
-    points = {item["id"]: item["points"] for item in ITEMS}
-    items = {name: {"achieved": points.get(name, 1) * share, "reason": "seen"} for name in asked}
-    answer = {"items": items, "reasoning": "I looked.", "score": share, "passed": share >= 0.6}
-    return json.dumps({**answer, **changes})
+    """An answer that gives `share` of the points of every item that the request asks for."""
+    return json.dumps({**judged(body, share), **changes})
 
 
 def good(body: Body, prefix: str = "") -> Reply:
@@ -91,7 +86,8 @@ def make_evidence(
         ),
         "pipeline": PipelineResult(steps=(step,)),
         "baseline": PipelineResult(steps=()),
-        "copy": copy,
+        "files": copy,
+        "executed": {},
         "slot": slot,
         "template": load_template(experiment),
         "experiment": place,

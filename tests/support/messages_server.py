@@ -490,7 +490,22 @@ def hello(body: Body, prefix: str) -> Answer:
     return call("Write", file_path=path, content='print("Hello, World!")\n')
 
 
-SCRIPTS: dict[str, ScriptFunction] = {"hello": hello}
+def judged(body: Body, share: float = 1.0) -> Body:
+    """What a judge answers who gives this share of every item's points, by the request's words."""
+    asked = r"^- (\S+): (?:a number from 0 to|0 or) ([\d.]+)"
+    found = re.findall(asked, first_user_text(body), re.MULTILINE)
+    items = {name: {"achieved": float(most) * share, "reason": "I saw it."} for name, most in found}
+    return {"items": items, "reasoning": "I looked.", "score": share, "passed": share >= 0.6}
+
+
+def judge(body: Body, prefix: str) -> Answer:
+    """Grade all items with full points: as text, or by the tool that Claude Code gives for it."""
+    if "StructuredOutput" in tool_names(body):
+        return call("StructuredOutput", **judged(body))
+    return Reply(json.dumps(judged(body)), usage=Usage(input_tokens=1_200, output_tokens=150))
+
+
+SCRIPTS: dict[str, ScriptFunction] = {"hello": hello, "judge": judge}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -502,7 +517,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with MessagesServer(SCRIPTS[options.script], port=options.port) as server:
+    script, for_all = SCRIPTS[options.script], options.script == "judge"
+    with MessagesServer(script, port=options.port, script_all=for_all) as server:
         print(server.url(), flush=True)
         stop.wait()
 
