@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_scylla.checks import LONGEST_OUTPUT, Check, run_check
+from pytest_scylla.checks import CUT_OFF, LONGEST_OUTPUT, Check, run_check
 from pytest_scylla.recorded import copied
 from tests.support.examples import read_tree, write_files
 
@@ -118,3 +118,25 @@ def test_sockets_and_pipes_of_an_agent_are_not_copied(workspace: Path) -> None:
             assert not (left.files / "sub" / "pipe").exists()
             assert not (left.files / "socket").exists()
             assert (left.files / "a.py").exists()
+
+
+# -- pytest ----------------------------------------------------------------------------------------
+
+
+def test_a_pytest_that_is_ended_from_within_is_no_success(tmp_path: Path) -> None:
+    """The C library's own exit: no Python in between could see it."""
+    leaves = "import ctypes\nctypes.CDLL(None)._exit(0)\n"
+    write_files(tmp_path / "workspace", {"work.py": leaves, "test_it.py": "import work\n"})
+    result = check(tmp_path / "workspace", "pytest -q test_it.py")
+    assert result.exit_code == CUT_OFF
+    assert "ended from within" in result.output
+
+
+def test_a_check_knows_how_every_test_went(tmp_path: Path) -> None:
+    tests = "def test_a(): pass\ndef test_b(): assert 0\n"
+    tests += "import pytest\ndef test_c(): pytest.skip()\n"
+    write_files(tmp_path / "workspace", {"test_it.py": tests})
+    result = check(tmp_path / "workspace", "python -m pytest -q || true")
+    assert result.exit_code == 0
+    outcomes = {"a": "passed", "b": "failed", "c": "skipped"}
+    assert result.tests == {f"test_it.py::test_{name}": said for name, said in outcomes.items()}
