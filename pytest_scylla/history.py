@@ -122,6 +122,8 @@ class _Reader:
 
     def _slot(self, tier: str, subtest: str, slot: str, stage: str) -> Execution | None:
         told = _object(f"{slot}/judgment.json")
+        if told is not None and told.get("asked") is False:
+            return None
         if told is not None:
             usd, seconds = told.get("cost_usd", 0.0), told.get("duration_seconds")
             valid = told.get("is_valid") is not False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .markdown_report import HEAD, NONE, repeated, row
+from .panel import own_totals, panel_figures
 from .summary import ExperimentSummary
 
 LONGEST = 12
@@ -20,10 +21,11 @@ def rows(experiment: ExperimentSummary) -> list[list[str]]:
 
 
 def closing_table(experiment: ExperimentSummary) -> list[str]:
-    """The lines of the table, in columns."""
+    """The lines of the table, in columns, and where the judges' own arithmetic differs."""
     table = rows(experiment)
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return [*(_line(line, widths) for line in table), *repeated(experiment.figures).splitlines()]
+    remarks = repeated(experiment.figures) + own_totals(panel_figures(experiment).seats)
+    return [*(_line(line, widths) for line in table), *remarks.splitlines()]
 
 
 def columns(table: Sequence[Sequence[str]]) -> list[str]:

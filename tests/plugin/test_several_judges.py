@@ -298,3 +298,50 @@ def test_a_third_judge_stands_in_for_one_of_the_first_two_that_fails(
     assert panel.run(*IN_PROCESS).ret == 0
     assert panel.calls == ["A", "B", "C"]
     assert panel.result()["judge_score"] == pytest.approx(0.85)
+
+
+# -- judges alone ----------------------------------------------------------------------------------
+
+FOUR: dict[str, Any] = {"T0": {"00-empty": {}, "01-other": {"agent_teams": True}}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("there", [True, False], ids=["workspace there", "workspace gone"])
+def test_slots_of_several_runs_are_judged_again_at_once_and_no_agent_runs(
+    pytester: pytest.Pytester, there: bool
+) -> None:
+    retention = "all" if there else "none"
+    panel = Panel(
+        pytester,
+        {"A": 0.9, "B": "usage limit", "C": 0.7},
+        runs=2,
+        tiers=FOUR,
+        workspace={"retention": retention},
+        rubric=rubric(check(), QUALITY),
+    )
+    four = ("-p", "xdist", "-n", "4")
+    panel.run(*four).assert_outcomes(passed=4)
+    runs = [f"T0/{subtest}/run_0{n}" for subtest in FOUR["T0"] for n in (1, 2)]
+    executed = panel.executions
+    assert executed == once_each(*runs)
+    assert (panel.path(runs[0]) / "workspace").exists() == there
+    assert [round(score, 9) for score in panel.verdicts().values()] == [0.9] * 4
+
+    kept = {run: [snapshot(panel.slot(n, run)) for n in (1, 3)] for run in runs}
+    agents = {run: snapshot(panel.path(run) / "agent") for run in runs}
+    panel.tell({"A": 0.0, "B": 0.5, "C": 0.0})
+    panel.run(*four, "--scylla-judge-status", "failed").assert_outcomes(passed=4)
+    assert [round(score, 9) for score in panel.verdicts().values()] == [0.85] * 4
+    assert kept == {run: [snapshot(panel.slot(n, run)) for n in (1, 3)] for run in runs}
+    assert sorted(panel.calls) == ["A"] * 4 + ["B"] * 8 + ["C"] * 4
+    mean = read(panel.path("report.json"))["summary"]["mean_score"]
+    assert mean == pytest.approx(0.85)
+
+    panel.write("task/expected/rubric.yaml", rubric(check(), {**QUALITY, "points": 0.5}))
+    panel.tell({"A": 0.5, "B": 0.5, "C": 0.5})
+    panel.run(*four).assert_outcomes(passed=4)
+    assert set(panel.verdicts().values()) == {1.0}
+    judges = read(panel.path("report.json"))["judges"]["slots"]
+    assert [slot["mean_score"] for slot in judges] == [1.0, 1.0, 1.0]
+    assert panel.executions == executed
+    assert agents == {run: snapshot(panel.path(run) / "agent") for run in runs}
