@@ -335,19 +335,24 @@ def _assumption(evaluation: Evaluation, stage: str, usd: float) -> str:
     took = ASSUMED_SECONDS["agent" if stage == "agent" else "judge"]
     if not usd:
         return f"{who} costs nothing and takes {took:g} s"
-    model, limit = evaluation.model_of(stage), evaluation.experiment.task.max_cost_usd
-    if stage == "agent" and limit is not None:
-        return f"{who} costs ${usd:.4f} (max_cost_usd of the task) and takes {took:g} s"
-    if not model or not evaluation.prices.known(model):
-        return f"{who} costs ${usd:.4f} (no model is named) and takes {took:g} s"
     tokens = ASSUMED["agent" if stage == "agent" else "judge"]
-    prompts = f" in prompts of {ASSUMED_PROMPT:,}" if stage == "agent" else ""
     return (
-        f"{who} costs ${usd:.4f} and takes {took:g} s: {model} at prices of "
-        f"{evaluation.prices.dated}, {tokens.input_tokens:,} tokens of input, "
-        f"{tokens.cache_read_tokens:,} read from the cache, {tokens.cache_creation_tokens:,} "
-        f"written into it, {tokens.output_tokens:,} of output{prompts}"
+        f"{who} costs ${usd:.4f} ({_priced_by(evaluation, stage)}) and takes {took:g} s; "
+        f"{tokens.input_tokens:,} tokens of input, {tokens.cache_read_tokens:,} read from the "
+        f"cache, {tokens.cache_creation_tokens:,} written into it, {tokens.output_tokens:,} of "
+        "output"
     )
+
+
+def _priced_by(evaluation: Evaluation, stage: str) -> str:
+    model, limit = evaluation.model_of(stage), evaluation.experiment.task.max_cost_usd
+    listed = bool(model) and evaluation.prices.known(str(model))
+    if limit is not None and (stage == "agent" or not listed):
+        return "max_cost_usd of the task"
+    if not listed:
+        return "its model has no price"
+    prompts = f", in prompts of {ASSUMED_PROMPT:,}" if stage == "agent" else ""
+    return f"{model} at prices of {evaluation.prices.dated}{prompts}"
 
 
 def disk(todos: Iterable[Todo]) -> list[str]:

@@ -55,8 +55,8 @@ def test_a_plan_before_between_and_after_the_work(paid: Experiment) -> None:
         [
             "why: 6 × agent: there is no answer of the agent yet (status missing)",
             "basis: assumptions, for 12 executions",
-            "assumed: an agent's run costs $1.8000 and takes 60 s: ours-1 at prices of 20*",
-            "assumed: a judgment of judge_01 costs $1.0000 (no model is named)*",
+            "assumed: an agent's run costs $1.8000 (ours-1 at prices of 20*) and takes 60 s; *",
+            "assumed: a judgment of judge_01 costs $1.0000 (its model has no price)*",
             "duration: about 2 min 10 s at -n 4",
             "disk: about * MB (6 runs, the size of the source*",
             "budget: $1.0000 (--scylla-budget): enough for about 6% of it*",
