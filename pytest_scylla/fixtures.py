@@ -171,9 +171,14 @@ def verdict(
         workspace.retire(result.judge_passed)
     if not cached or run.asked.since == "report":
         write_run_report(run.dir.path)
-    found = Verdict(run, result, cached, request.node.nodeid)
-    request.node.stash[VERDICT] = found
-    request.node.ihook.pytest_scylla_run_finished(run=run, result=result, cached=cached)
+    return note_verdict(request.node, run, result, cached)
+
+
+def note_verdict(item: pytest.Item, run: Run, result: RunResult, cached: bool) -> Verdict:
+    """Put a verdict where reports look for it, and tell everybody who wants to know."""
+    found = Verdict(run, result, cached, item.nodeid)
+    item.stash[VERDICT] = found
+    item.ihook.pytest_scylla_run_finished(run=run, result=result, cached=cached)
     return found
 
 

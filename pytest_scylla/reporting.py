@@ -45,6 +45,7 @@ def open_controller(config: pytest.Config) -> None:
         from .html import HtmlColumns
 
         config.pluginmanager.register(HtmlColumns(config, recorder), "scylla-html")
+        _register_replay(config)
     _register_xdist_hooks(config, recorder)
 
 
@@ -58,8 +59,15 @@ def open_worker(config: pytest.Config, text: str, selected: list[str]) -> None:
         from .interruption import heed
         from .scheduling import WorkerSide
 
+        _register_replay(config)
         heed()
         config.pluginmanager.register(WorkerSide(), "scylla-worker")
+
+
+def _register_replay(config: pytest.Config) -> None:
+    from .replay import Replay
+
+    config.pluginmanager.register(Replay(config), "scylla-replay")
 
 
 def _register_xdist_hooks(config: pytest.Config, recorder: Recorder) -> None:
