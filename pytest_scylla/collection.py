@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .tiers import Subtest, Tier
 
 SESSION = pytest.StashKey[Session]()
-EVALUATIONS = pytest.StashKey[dict[Path, "Evaluation"]]()
+EVALUATIONS = pytest.StashKey[dict[Path, "Sequence[Evaluation]"]]()
 SCYLLA_MARK = pytest.mark.scylla
 WARNED = pytest.StashKey[set[str]]()
 
@@ -32,22 +32,21 @@ class ExperimentFile(pytest.File):
 
     fixtureinfo: Any = None
 
-    def collect(self) -> Iterator[TierNode]:
-        """The selected tiers."""
-        self.evaluation = evaluation(self.config, self.path, self.ihook)
-        if getattr(self.config, "workerinput", {}).get("workerid", "gw0") == "gw0":
-            self._warn()
-        agent = self.evaluation.experiment.settings.agent.adapter
-        self.add_marker(marker(self.config, f"agent_{agent.replace('-', '_')}"))
-        for tier in self.evaluation.tiers:
-            yield TierNode.from_parent(
-                self, name=tier, tier=self.evaluation.library.tiers[tier], file=self
-            )
+    def collect(self) -> Iterator[pytest.Collector]:
+        """The selected tiers; where there are several agents, the agents."""
+        for found in evaluations(self.config, self.path, self.ihook):
+            if getattr(self.config, "workerinput", {}).get("workerid", "gw0") == "gw0":
+                self._warn(found)
+            name = found.experiment.agent_name
+            if name:
+                yield AgentNode.from_parent(self, name=name, evaluation=found, file=self)
+            else:
+                self.add_marker(agent_marker(self.config, found))
+                yield from tier_nodes(self, found, self)
 
-    def _warn(self) -> None:
+    def _warn(self, loaded: Evaluation) -> None:
         from .tiers import check_setups
 
-        loaded = self.evaluation
         said = self.config.stash.setdefault(WARNED, set())
         texts = [*loaded.experiment.task.warnings, *loaded.library.warnings]
         adapter = loaded.experiment.settings.agent.adapter
@@ -67,27 +66,57 @@ class ExperimentFile(pytest.File):
         return super().repr_failure(excinfo)
 
 
+class AgentNode(pytest.Collector):
+    """One of several agents of an experiment."""
+
+    def __init__(self, *, evaluation: Evaluation, file: ExperimentFile, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.evaluation = evaluation
+        self.file = file
+        self.add_marker(agent_marker(self.config, evaluation))
+
+    def collect(self) -> Iterator[TierNode]:
+        """The selected tiers."""
+        yield from tier_nodes(self, self.evaluation, self.file)
+
+
+def tier_nodes(
+    parent: pytest.Collector, evaluation: Evaluation, file: ExperimentFile
+) -> Iterator[TierNode]:
+    """A node for each selected tier."""
+    for name in evaluation.tiers:
+        tier = evaluation.library.tiers[name]
+        yield TierNode.from_parent(parent, name=name, tier=tier, evaluation=evaluation, file=file)
+
+
 class TierNode(pytest.Collector):
     """A tier of an experiment."""
 
-    def __init__(self, *, tier: Tier, file: ExperimentFile, **kwargs: Any) -> None:
+    def __init__(
+        self, *, tier: Tier, evaluation: Evaluation, file: ExperimentFile, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.tier = tier
+        self.evaluation = evaluation
         self.file = file
         self.add_marker(marker(self.config, f"tier_{tier.id}"))
 
     def collect(self) -> Iterator[SubtestNode]:
         """The tier's subtests."""
+        shared = {"evaluation": self.evaluation, "file": self.file}
         for subtest in self.tier.subtests:
-            yield SubtestNode.from_parent(self, name=subtest.id, subtest=subtest, file=self.file)
+            yield SubtestNode.from_parent(self, name=subtest.id, subtest=subtest, **shared)
 
 
 class SubtestNode(pytest.Collector):
     """A subtest of a tier."""
 
-    def __init__(self, *, subtest: Subtest, file: ExperimentFile, **kwargs: Any) -> None:
+    def __init__(
+        self, *, subtest: Subtest, evaluation: Evaluation, file: ExperimentFile, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.subtest = subtest
+        self.evaluation = evaluation
         self.file = file
         if subtest.inherit_best_from:
             self.add_marker(pytest.mark.inherits)
@@ -98,9 +127,8 @@ class SubtestNode(pytest.Collector):
         """The subtest's runs."""
         from .evaluation import Run
 
-        evaluation = self.file.evaluation
-        for number in range(1, evaluation.experiment.settings.runs + 1):
-            run = Run(evaluation, self.subtest, number)
+        for number in range(1, self.evaluation.experiment.settings.runs + 1):
+            run = Run(self.evaluation, self.subtest, number)
             item = RunItem.from_parent(
                 self, name=run.name, run=run, fixtureinfo=self.file.fixtureinfo
             )
@@ -135,7 +163,9 @@ class RunItem(pytest.Function):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """The run is at home in its experiment.yaml."""
         run = self.run_spec
-        return self.path, 0, f"{run.subtest.tier}::{run.subtest.id}::{run.name}"
+        agent = run.evaluation.experiment.agent_name
+        parts = [*([agent] if agent else []), run.subtest.tier, run.subtest.id, run.name]
+        return self.path, 0, "::".join(parts)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         """What happened, for people: no traceback of ours for a verdict or a run's error."""
@@ -144,16 +174,22 @@ class RunItem(pytest.Function):
         return super().repr_failure(excinfo)
 
 
-def evaluation(config: pytest.Config, path: Path, hooks: Any) -> Evaluation:
-    """The experiment at `path` in this session, read once.
+def evaluations(config: pytest.Config, path: Path, hooks: Any) -> Sequence[Evaluation]:
+    """The experiment at `path` in this session, read once; an evaluation for each agent.
 
     Raises InputError with file, key and next step.
     """
     known = config.stash.setdefault(EVALUATIONS, {})
     if path not in known:
         loaded = load(path, hooks, inputs_of(config), config.getoption("scylla_judge_model"))
-        known[path] = loaded.evaluation(config.stash[SESSION])
+        known[path] = [one.evaluation(config.stash[SESSION]) for one in loaded]
     return known[path]
+
+
+def agent_marker(config: pytest.Config, evaluation: Evaluation) -> pytest.MarkDecorator:
+    """The marker of an evaluation's agent: `agent_<adapter>`."""
+    adapter = evaluation.experiment.settings.agent.adapter
+    return marker(config, f"agent_{adapter.replace('-', '_')}")
 
 
 def marker(config: pytest.Config, name: str) -> pytest.MarkDecorator:
@@ -189,9 +225,13 @@ def _rank(item: RunItem) -> int:
     return list(item.run_spec.evaluation.library.tiers).index(subtest.tier) + 1
 
 
-def run_param_ids(runs: Iterable[Run]) -> list[str]:
+def run_param_ids(runs: Sequence[Run]) -> list[str]:
     """Ids of parametrized runs in a Python test module."""
-    return [f"{run.subtest.tier}-{run.subtest.id}-{run.name}" for run in runs]
+    agents = [run.evaluation.experiment.agent_name for run in runs]
+    return [
+        f"{agent and agent + '-'}{run.subtest.tier}-{run.subtest.id}-{run.name}"
+        for agent, run in zip(agents, runs, strict=True)
+    ]
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -204,14 +244,15 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     node = metafunc.definition
     path = (node.path.parent / mark.args[0]).resolve()
     try:
-        found = evaluation(metafunc.config, path, node.ihook)
+        found = evaluations(metafunc.config, path, node.ihook)
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
     runs = [
-        Run(found, subtest, number)
-        for tier in found.tiers
-        for subtest in found.subtests(tier)
-        for number in range(1, found.experiment.settings.runs + 1)
+        Run(one, subtest, number)
+        for one in found
+        for tier in one.tiers
+        for subtest in one.subtests(tier)
+        for number in range(1, one.experiment.settings.runs + 1)
     ]
     params = [
         pytest.param(run, marks=_marks(metafunc.config, run), id=id)

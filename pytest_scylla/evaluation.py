@@ -80,7 +80,7 @@ class Evaluation:
     agent: Agent
     judges: tuple[Judge, ...]
     results: Path
-    """results/<timestamp>-<id>/"""
+    """results/<timestamp>-<id>/, and below it a directory for each agent where it has several."""
     started_at: float
     """When the session began (seconds since the epoch)."""
     outer_timeout: float | None = None
@@ -137,7 +137,13 @@ class Evaluation:
         """The clones of this results root."""
         from .workspace import Sources
 
-        return Sources(self.results.parent)
+        return Sources(self.root)
+
+    @property
+    def root(self) -> Path:
+        """The results root, which holds the results directories."""
+        several = bool(self.experiment.agent_name)
+        return self.results.parent.parent if several else self.results.parent
 
     @cached_property
     def history(self) -> History:
@@ -309,8 +315,8 @@ class Evaluation:
 
         task = self.experiment.task
         return {
-            "experiment_id": self.experiment.id,
-            "experiment_file": os.path.relpath(self.experiment.path, self.results.parent),
+            "experiment_id": self.experiment.title,
+            "experiment_file": os.path.relpath(self.experiment.path, self.root),
             "plugin_version": __version__,
             "task_id": task.id,
             "task_repo": task.source.repo,

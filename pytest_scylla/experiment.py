@@ -17,6 +17,10 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may name an experiment, a tier or a subtest: it becomes a directory and a node id."""
 
 
+RESERVED = ("config", "completed", "in_progress", "judge", "agent")
+"""What may not name an agent: other directories of results have these names."""
+
+
 class AdapterConfig(Strict):
     """An agent or judge: which adapter, and the adapter's own options beside it."""
 
@@ -37,6 +41,13 @@ class JudgeConfig(AdapterConfig):
     fallback: AdapterConfig | None = None
     """The judge that is asked where this one gives no valid judgment. Its judgment is kept and
     marked, so that the slot is not asked again by itself; it counts with `count_fallback` alone."""
+
+
+class AgentConfig(AdapterConfig):
+    """One of several agents that an experiment compares."""
+
+    name: str | None = Field(default=None, pattern=NAME)
+    """Names its directory and its nodes; default: the adapter."""
 
 
 class WorkspaceConfig(Strict):
@@ -212,6 +223,8 @@ class ExperimentFile(Strict):
     """Runs per subtest."""
     agent: AdapterConfig
     """The agent adapter and its options."""
+    agents: tuple[AgentConfig, ...] = ()
+    """In place of `agent`: several, each with all runs, in a directory of its own."""
     judges: tuple[JudgeConfig, ...] = Field(min_length=1)
     """One judge slot each."""
     count_fallback: bool = False
@@ -243,6 +256,17 @@ class ExperimentFile(Strict):
     """Patterns of the task's own files: commands and judges get them as the task has them, however
     an agent edited or deleted them. Default: tests (`**/test_*.py`, `**/*_test.py`, `test/**`,
     `tests/**`), for the pipeline's step `test` alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, values: Any) -> Any:
+        """`agent` or `agents`; of several, `agent` is the first until they are told apart."""
+        if not isinstance(values, dict) or not values.get("agents"):
+            return values
+        if "agent" in values:
+            raise ValueError("there is both `agent` and `agents`: keep one of them")
+        several = values["agents"]
+        return {**values, "agent": several[0]} if isinstance(several, (list, tuple)) else values
 
     @field_validator("runs", mode="before")
     @classmethod
@@ -320,10 +344,32 @@ class Experiment(Shared):
     judge_prompt: Path | None = None
     """The experiment's own template of the judges' prompt."""
 
+    agent_name: str = ""
+    """Which of its several agents this is; empty where it has one."""
+
     @property
     def id(self) -> str:
         """The experiment's name."""
         return self.settings.id
+
+    @property
+    def title(self) -> str:
+        """The experiment's name, and that of the agent where it has several."""
+        return f"{self.id}/{self.agent_name}" if self.agent_name else self.id
+
+    @property
+    def variants(self) -> tuple[Experiment, ...]:
+        """The experiment with each of its agents alone; just itself where it has one."""
+        settings = self.settings
+        return tuple(
+            self.model_copy(
+                update={
+                    "settings": settings.model_copy(update={"agent": agent, "agents": ()}),
+                    "agent_name": agent.name or agent.adapter,
+                }
+            )
+            for agent in settings.agents
+        ) or (self,)
 
     @property
     def directory(self) -> Path:
@@ -344,6 +390,7 @@ def load_experiment(path: Path) -> Experiment:
     """
     settings = parse(path, ExperimentFile, read_mapping(path))
     _check_panel(path, settings)
+    _check_agents(path, settings)
     task_directory = _directory(path, "task", settings.task, "test.yaml")
     library = _directory(path, "tiers", settings.tiers, "tiers.yaml")
     for place in settings.isolation.read:
@@ -377,6 +424,19 @@ def _check_panel(path: Path, settings: ExperimentFile) -> None:
     if settings.sequential and quorum > 2:
         problem = f"{quorum} are needed, and a sequential panel ends with two that agree"
         raise InputError(path, "quorum", problem, "lower the quorum or leave out `sequential`")
+
+
+def _check_agents(path: Path, settings: ExperimentFile) -> None:
+    """Every agent needs a directory of its own."""
+    names = [agent.name or agent.adapter for agent in settings.agents]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            problem = f"there are two agents {name!r}"
+        elif name in RESERVED:
+            problem = f"{name!r} is the name of another directory"
+        else:
+            continue
+        raise InputError(path, f"agents.{number}", problem, "give it another `name`")
 
 
 def _directory(path: Path, key: str, value: str, file: str) -> Path:

@@ -73,31 +73,38 @@ class Recorder:
         """Runs that were not merely replayed."""
         self.compared: str | None = None
         """Forecast against actual."""
+        self.overviews: list[Path] = []
+        """Reports that show several agents side by side."""
         self.trouble: str | None = None
         """Why there are no reports of the session."""
 
     def _load(self, paths: Iterable[Path]) -> Iterator[tuple[str, Known]]:
-        """Experiments by node id; one that cannot be read is reported where it is collected."""
+        """Experiments by node id, or their agents where they have several; what cannot be read is
+        reported where it is collected."""
         session = self.config.stash[SESSION]
         inputs = inputs_of(self.config)
         for path in paths:
             try:
                 experiment, library = inputs.read(path)
-                known = Known(experiment, library, session.directory(experiment))
+                places = [session.directory(one) for one in experiment.variants]
             except InputError:
                 continue
-            yield Path(os.path.relpath(path, self.config.rootpath)).as_posix(), known
+            file = Path(os.path.relpath(path, self.config.rootpath)).as_posix()
+            for one, place in zip(experiment.variants, places, strict=True):
+                home = f"{file}::{one.agent_name}" if one.agent_name else file
+                yield home, Known(one, library, place)
 
     # -- what the scheduler asks
 
     def is_run(self, id: str) -> bool:
         """Whether a node id is that of a run."""
-        return id.split("::")[0] in self.known and id.count("::") == 3
+        home, *parts = id.rsplit("::", 3)
+        return home in self.known and len(parts) == 3
 
     def place(self, id: str) -> Path:
         """The directory of a run."""
-        file, *parts = id.split("::")
-        return self.known[file].results.joinpath(*parts)
+        home, *parts = id.rsplit("::", 3)
+        return self.known[home].results.joinpath(*parts)
 
     def has_verdict(self, id: str) -> bool:
         """A verdict is on disk."""
@@ -109,18 +116,18 @@ class Recorder:
         return [self._spec(id, costs) if self.is_run(id) else Spec(id, cost=0.0) for id in ids]
 
     def _spec(self, id: str, costs: dict[tuple[str, str, str], float]) -> Spec:
-        file, tier, name, _ = id.split("::")
-        known = self.known[file]
+        home, tier, name, _ = id.rsplit("::", 3)
+        known = self.known[home]
         subtest = known.subtest(tier, name)
-        if (file, tier, name) not in costs:
-            costs[file, tier, name] = self._cost(known, tier, name)
+        if (home, tier, name) not in costs:
+            costs[home, tier, name] = self._cost(known, tier, name)
         shared = known.experiment.settings.workspace.scope == "subtest"
         return Spec(
             id,
-            group=f"{file}::{tier}",
-            after=tuple(f"{file}::{t}" for t in subtest.inherit_best_from) if subtest else (),
-            cost=costs[file, tier, name],
-            holds=(f"{file}::{tier}::{name}",) if shared else (),
+            group=f"{home}::{tier}",
+            after=tuple(f"{home}::{t}" for t in subtest.inherit_best_from) if subtest else (),
+            cost=costs[home, tier, name],
+            holds=(f"{home}::{tier}::{name}",) if shared else (),
         )
 
     def _cost(self, known: Known, tier: str, subtest: str) -> float:
@@ -297,7 +304,7 @@ class Recorder:
 
     def _write_reports(self) -> None:
         from .evaluation import set_forgeries_aside
-        from .reports.writing import report
+        from .reports.writing import report, write_agents_report
 
         session = self.config.stash[SESSION]
         latest = self.config.getoption("scylla_attempt") == "latest"
@@ -306,6 +313,9 @@ class Recorder:
         self.summaries = [
             report(path, new, latest) for path, new in self.results.items() if path.is_dir()
         ]
+        for top in dict.fromkeys(one.path.parent for one in self.summaries if one.agent_name):
+            write_agents_report(top, latest=latest)
+            self.overviews.append(top / "report.md")
 
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
     def remember_unfinished(self) -> None:
@@ -328,6 +338,8 @@ class Recorder:
             terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
         if self.compared:
             terminalreporter.write_line(self.compared)
+        for path in self.overviews:
+            terminalreporter.write_line(f"all agents: {self._shown(path)}")
         if self.trouble:
             terminalreporter.write_line(f"scylla: no reports: {self.trouble}", red=True)
         left = self._unfinished()

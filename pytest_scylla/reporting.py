@@ -173,6 +173,7 @@ def _facts(
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "experiment": run.evaluation.experiment.id,
+        "agent": run.evaluation.experiment.agent_name or None,
         "tier": run.subtest.tier,
         "subtest": run.subtest.id,
         "run": run.number,

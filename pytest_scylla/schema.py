@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from .agents import claude_code, codex, command
 from .experiment import (
+    AgentConfig,
     ExperimentFile,
     IsolationConfig,
     JudgeConfig,
@@ -65,9 +66,16 @@ def experiment_schema() -> dict[str, Any]:
             "$ref": "#/$defs/Fallback",
             "description": fallback,
         }
-    for name in ("AdapterConfig", "JudgeConfig"):
-        definitions.pop(name, None)
+    name = _schema(AgentConfig)["properties"]["name"]
+    definitions["NamedAgent"] = _adapters(AGENTS, definitions)
+    for choice in definitions["NamedAgent"]["anyOf"]:
+        choice["properties"]["name"] = name
+    for model_name in ("AdapterConfig", "AgentConfig", "JudgeConfig"):
+        definitions.pop(model_name, None)
     schema["properties"]["agent"] = {"$ref": "#/$defs/Agent"}
+    schema["properties"]["agents"]["items"] = {"$ref": "#/$defs/NamedAgent"}
+    schema["required"].remove("agent")
+    schema["anyOf"] = [{"required": ["agent"]}, {"required": ["agents"]}]
     schema["properties"]["judges"]["items"] = {"$ref": "#/$defs/Judge"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

@@ -211,6 +211,6 @@ def status_table(items: Iterable[Any]) -> list[str]:
 
     counts = StatusCounts()
     for run in (item.run_spec for item in items if isinstance(item, RunItem)):
-        name = f"{run.evaluation.experiment.id} {run.subtest.tier}"
+        name = f"{run.evaluation.experiment.title} {run.subtest.tier}"
         counts.add(name, status_of(run), slots_of(run))
     return counts.table()

@@ -98,6 +98,10 @@ class Session:
                 f"{experiment.id!r} is also the id of {other}",
                 "give each experiment an id of its own",
             )
+        return self._top(experiment) / experiment.agent_name
+
+    def _top(self, experiment: Experiment) -> Path:
+        """The directory that holds all of an experiment, whatever its agents."""
         new = Path(self.results, f"{self.stamp}-{experiment.id}")
         if self.fresh:
             return new
@@ -123,8 +127,13 @@ def _belongs(place: Path, root: Path, experiment: Experiment) -> bool:
     """A results directory names its experiment; one from elsewhere goes by its id alone."""
     if not place.name[:4].isdigit() or len(place.name) != len(experiment.id) + 20:
         return False
+    if experiment.agent_name and (place / "config").is_dir():
+        return False  # made when the experiment had one agent
+    if not experiment.agent_name and any(place.glob("*/config/experiment.json")):
+        return False  # made when it had several
     try:
-        config = json.loads((place / "config" / "experiment.json").read_bytes())
+        own = place / experiment.agent_name
+        config = json.loads((own / "config" / "experiment.json").read_bytes())
         file = config.get("experiment_file")
     except (OSError, ValueError, AttributeError):
         return True
@@ -388,8 +397,10 @@ def inputs_of(config: pytest.Config) -> Inputs:
     return config.stash[INPUTS]
 
 
-def load(path: Path, hooks: Any, inputs: Inputs, judge_model: str | None = None) -> Loaded:
-    """Read an experiment with its task and library, and make its agent and judges.
+def load(
+    path: Path, hooks: Any, inputs: Inputs, judge_model: str | None = None
+) -> tuple[Loaded, ...]:
+    """Read an experiment with its task and library, and make its agents, each with the judges.
 
     `hooks` is the hook relay that answers for the experiment's folder; `judge_model` takes the
     place of the model that judges have in experiment.yaml.
@@ -399,17 +410,37 @@ def load(path: Path, hooks: Any, inputs: Inputs, judge_model: str | None = None)
 
     experiment, library = inputs.read(path)
     _check_selection(experiment, library)
-    settings = experiment.settings
     agents = merged(hooks.pytest_scylla_agents())
     judges = merged(hooks.pytest_scylla_judges())
     if judge_model:
         experiment = _with_judge_model(experiment, judge_model, judges)
-        settings = experiment.settings
     load_template(experiment)  # what is wrong with it is said at collection
-    loaded = Loaded(
+    variants = experiment.variants
+    several = bool(experiment.settings.agents)
+    keys = [f"agents.{n}" if several else "agent" for n in range(len(variants))]
+    made = [
+        _loaded(variant, library, key, agents, judges, inputs)
+        for variant, key in zip(variants, keys, strict=True)
+    ]
+    for loaded in made:
+        _check_prices(loaded)
+    return tuple(made)
+
+
+def _loaded(
+    experiment: Experiment,
+    library: Library,
+    key: str,
+    agents: dict[str, Any],
+    judges: dict[str, Any],
+    inputs: Inputs,
+) -> Loaded:
+    """An experiment with one agent, whose adapter stands at `key`."""
+    path, settings = experiment.path, experiment.settings
+    return Loaded(
         experiment=experiment,
         library=library,
-        agent=_make(path, "agent", settings.agent, agents),
+        agent=_make(path, key, settings.agent, agents),
         judges=tuple(
             _make(path, f"judges.{number}", judge, judges)
             for number, judge in enumerate(settings.judges)
@@ -422,8 +453,6 @@ def load(path: Path, hooks: Any, inputs: Inputs, judge_model: str | None = None)
         languages=_languages(experiment, hooks),
         prices=inputs.prices.with_models(settings.prices),
     )
-    _check_prices(loaded)
-    return loaded
 
 
 def _with_judge_model(experiment: Experiment, model: str, adapters: dict[str, Any]) -> Experiment:

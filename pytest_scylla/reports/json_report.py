@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..statistics import mean
@@ -185,6 +185,24 @@ def experiment_report(
                 "report": f"./{tier.id}/report.json",
             }
             for tier in experiment.tiers
+        ],
+        **({"parent": "../report.json"} if experiment.agent_name else {}),
+    }
+
+
+def agents_report(agents: Sequence[ExperimentSummary]) -> dict[str, Any]:
+    """The agents of an experiment side by side: all their runs, and tier by tier."""
+    return {
+        "experiment_id": agents[0].id.partition("/")[0],
+        "children": [
+            {
+                "agent": one.agent_name,
+                "summary": _summary(one.figures),
+                "tiers": {tier.id: _summary(tier.figures) for tier in one.tiers},
+                "best_tier": one.best.id if one.best else None,
+                "report": f"./{one.agent_name}/report.json",
+            }
+            for one in agents
         ],
     }
 

@@ -194,13 +194,14 @@ def experiment_report(
         for tier in experiment.tiers
     ]
     best = experiment.best
+    up = "[all agents](../report.md)\n\n" if experiment.agent_name else ""
     said = (
         f"Least cost of pass: **{best.id}/{best.best.id}**, {money(experiment.frontier)}.\n"
         if best and best.best and experiment.frontier is not None
         else ""
     )
     return (
-        f"# {experiment.id}\n\n{_figures(experiment.figures)}\n"
+        f"# {experiment.id}\n\n{up}{_figures(experiment.figures)}\n"
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
@@ -254,6 +255,31 @@ def judges(panel: PanelFigures) -> str:
     if against:
         parts.append(f"In {against} judgments the judge's own vote is not what its score says.\n")
     return "\n".join(parts)
+
+
+def agents_report(agents: Sequence[ExperimentSummary]) -> str:
+    """The agents of an experiment side by side: all their runs, and tier by tier."""
+    rows = [
+        [f"[{one.agent_name}]({one.agent_name}/report.md)", *row(one.figures), _best_set_up(one)]
+        for one in agents
+    ]
+    tiers = dict.fromkeys(tier.id for one in agents for tier in one.tiers)
+    by_tier = [
+        [f"[{tier.id}]({one.agent_name}/{tier.id}/report.md)", one.agent_name, *row(tier.figures)]
+        for name in tiers
+        for one in agents
+        for tier in one.tiers
+        if tier.id == name
+    ]
+    return (
+        f"# {agents[0].id.partition('/')[0]}\n\n{table(['agent', *HEAD, 'best'], rows)}\n"
+        f"## Tier by tier\n\n{table(['tier', 'agent', *HEAD], by_tier)}"
+    )
+
+
+def _best_set_up(experiment: ExperimentSummary) -> str:
+    best = experiment.best
+    return f"{best.id}/{best.best.id}" if best and best.best else NONE
 
 
 def _list_differences(figures: Figures) -> str:

@@ -278,6 +278,11 @@ class ExperimentSummary:
     agent: str = ""
     """The agent's model, or its adapter where it has none."""
 
+    @property
+    def agent_name(self) -> str:
+        """Which of the experiment's several agents this is; empty where it has one."""
+        return self.id.partition("/")[2]
+
     @cached_property
     def figures(self) -> Figures:
         """Over all runs of the experiment."""

@@ -62,6 +62,19 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
     return experiment
 
 
+def write_agents_report(results: Path, *, latest: bool = False) -> list[ExperimentSummary]:
+    """The report of an experiment with several agents, each with a results directory in `results`.
+
+    Returns their summaries, also of those that the session did not touch.
+    """
+    trees = sorted(path.parent.parent for path in results.glob("*/config/experiment.json"))
+    agents = [one for one in (summarise(tree, latest=latest) for tree in trees) if one.agent_name]
+    if agents:
+        data, text = json_report.agents_report(agents), markdown_report.agents_report(agents)
+        _write(results, data, text, keep=False)
+    return agents
+
+
 def write_run_report(path: Path, *, keep: bool = False) -> None:
     """report.json and report.md of one run."""
     _write_run_report(summarise_run(RunDir(path)), keep)

@@ -29,5 +29,5 @@ def settle(run: Run, stage: str, cost: float | None) -> None:
 
 
 def _budget_key(run: Run, stage: str) -> str:
-    parts = (run.evaluation.experiment.id, run.subtest.tier, run.subtest.id, run.name, stage)
+    parts = (run.evaluation.experiment.title, run.subtest.tier, run.subtest.id, run.name, stage)
     return "::".join(parts)

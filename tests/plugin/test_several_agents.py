@@ -1,0 +1,130 @@
+"""An experiment with several agents: one more level of nodes, directories and reports."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.support.experiments import (
+    MODES,
+    Experiment,
+    check,
+    claude_md,
+    read,
+    rubric,
+    run_pytest,
+)
+
+TIERS = {
+    "T0": {"00-empty": {}, "01-rules": claude_md("B01")},
+    "T5": {"00-heir": {"inherit_best_from": ["T0"]}},
+}
+SCRIPT = """
+case "$1 $run" in
+  plain*T0/01*|keen*T0/00*) ;;
+  *) echo "$1" > answer.txt ;;
+esac
+"""
+
+
+def with_two_agents(pytester: pytest.Pytester) -> Experiment:
+    """`plain` passes its empty subtest, `keen` the one with rules: their best differ."""
+    toy = Experiment(pytester, agent=SCRIPT, tiers=TIERS, rubric=rubric(check()))
+    del toy.settings["agent"]
+    command = ["/bin/sh", "{experiment}/agent.sh"]
+    common = {"adapter": "command", "paid": False}
+    toy.configure(
+        agents=[
+            {**common, "name": "plain", "command": [*command, "plain"]},
+            {**common, "name": "keen", "command": [*command, "keen"]},
+        ]
+    )
+    return toy
+
+
+@MODES
+def test_every_agent_has_all_runs_and_its_own_best(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    toy = with_two_agents(pytester)
+    done = toy.run(*mode)
+    done.assert_outcomes(passed=4, failed=2)
+    for agent, best, other in (("plain", "00-empty", "01-rules"), ("keen", "01-rules", "00-empty")):
+        tier = toy.path(f"{agent}/T0")
+        assert read(tier / "best_subtest.json")["winning_subtest"] == best
+        assert not read(tier / other / "run_01" / "run_result.json")["judge_passed"]
+        heir = read(toy.path(f"{agent}/T5/00-heir/config_manifest.json"))
+        assert heir["inherited_from"] == {"T0": best}
+        assert read(toy.path(f"{agent}/config/experiment.json"))["experiment_id"] == f"toy/{agent}"
+        said = toy.path(f"{agent}/T5/00-heir/run_01/workspace/answer.txt").read_text()
+        assert said == f"{agent}\n"
+    done.stdout.fnmatch_lines(["*scylla: toy/plain*", "*scylla: toy/keen*", "all agents: *"])
+    assert toy.executions.total() == 6
+
+    report = read(toy.path("report.json"))
+    passed = {c["agent"]: c["tiers"]["T0"]["pass_rate"] for c in report["children"]}
+    assert passed == {"keen": 0.5, "plain": 0.5}
+    text = toy.path("report.md").read_text()
+    assert "[keen](keen/report.md)" in text
+    assert "[T0](plain/T0/report.md)" in text
+    assert "[all agents](../report.md)" in toy.path("keen/report.md").read_text()
+
+    again = toy.run("--lf", *mode)
+    again.assert_outcomes(failed=2)
+    assert toy.executions.total() == 8
+
+
+def test_one_agent_is_selected_by_its_node_and_its_results_go_on(pytester: pytest.Pytester) -> None:
+    toy = with_two_agents(pytester)
+    node = f"{toy.file}::keen::T0::01-rules::run_01"
+    run_pytest(pytester, node.removesuffix("::run_01"), "-v").stdout.fnmatch_lines(
+        [f"{node} PASSED*"]
+    )
+    assert set(toy.executions) == {"keen/T0/01-rules/run_01"}
+    assert toy.path("report.json").exists()
+    done = toy.run("-k", "keen and T0", "-v")
+    done.stdout.fnmatch_lines([f"{node} CACHED*"])
+    assert toy.executions == Counter(["keen/T0/00-empty/run_01", "keen/T0/01-rules/run_01"])
+
+
+def test_a_budget_counts_each_agent(pytester: pytest.Pytester) -> None:
+    toy = with_two_agents(pytester)
+    toy.run("--scylla-budget", "5", "-k", "T0").assert_outcomes(passed=2, failed=2)
+    assert toy.executions.total() == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"agent": {"adapter": "command", "command": "true"}}, "both `agent` and `agents`"),
+        ({"agents": [{"adapter": "command", "command": "a"}] * 2}, "there are two agents"),
+        ({"agents": [{"adapter": "nope"}]}, "agents.0.adapter: there is no adapter 'nope'"),
+        ({"agents": [{"adapter": "command"}]}, "agents.0.command"),
+        ({"agents": []}, "agent"),
+    ],
+)
+def test_what_is_wrong_with_agents_is_said_with_its_key(
+    pytester: pytest.Pytester, changes: dict[str, object], said: str
+) -> None:
+    toy = with_two_agents(pytester)
+    toy.configure(**changes)
+    done = toy.run("--collect-only")
+    assert done.ret != 0
+    assert said in done.stdout.str()
+
+
+def test_an_experiment_that_gets_a_second_agent_begins_a_new_directory(
+    pytester: pytest.Pytester,
+) -> None:
+    toy = with_two_agents(pytester)
+    several = toy.settings.pop("agents")
+    toy.configure(agent={k: v for k, v in several[0].items() if k != "name"})
+    toy.run("-k", "00-empty")
+    alone = toy.results
+    del toy.settings["agent"]
+    toy.configure(agents=several)
+    toy.run("-k", "plain and 00-empty")
+    assert toy.results != alone
+    assert (toy.results / "plain" / "T0").is_dir()
+    assert not (toy.results / "config").exists()
