@@ -270,7 +270,7 @@ def rows(todos: Sequence[Todo]) -> list[list[str]]:
     """Head, a row for each tier, and one for all."""
     tiers: dict[str, list[Todo]] = {}
     for one in todos:
-        name = f"{one.run.evaluation.experiment.id} {one.run.subtest.tier}"
+        name = f"{one.run.evaluation.experiment.title} {one.run.subtest.tier}"
         tiers.setdefault(name, []).append(one)
     return [HEAD, *(_row(name, found) for name, found in tiers.items()), _row("all", todos)]
 

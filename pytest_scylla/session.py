@@ -410,16 +410,15 @@ def load(
 
     experiment, library = inputs.read(path)
     _check_selection(experiment, library)
-    agents = merged(hooks.pytest_scylla_agents())
-    judges = merged(hooks.pytest_scylla_judges())
     if judge_model:
+        judges = merged(hooks.pytest_scylla_judges())
         experiment = _with_judge_model(experiment, judge_model, judges)
     load_template(experiment)  # what is wrong with it is said at collection
     variants = experiment.variants
     several = bool(experiment.settings.agents)
     keys = [f"agents.{n}" if several else "agent" for n in range(len(variants))]
     made = [
-        _loaded(variant, library, key, agents, judges, inputs)
+        _loaded(variant, library, key, hooks, inputs)
         for variant, key in zip(variants, keys, strict=True)
     ]
     for loaded in made:
@@ -428,15 +427,12 @@ def load(
 
 
 def _loaded(
-    experiment: Experiment,
-    library: Library,
-    key: str,
-    agents: dict[str, Any],
-    judges: dict[str, Any],
-    inputs: Inputs,
+    experiment: Experiment, library: Library, key: str, hooks: Any, inputs: Inputs
 ) -> Loaded:
     """An experiment with one agent, whose adapter stands at `key`."""
     path, settings = experiment.path, experiment.settings
+    agents = merged(hooks.pytest_scylla_agents())
+    judges = merged(hooks.pytest_scylla_judges())
     return Loaded(
         experiment=experiment,
         library=library,
