@@ -193,6 +193,7 @@ def experiment_report(
 def agents_report(agents: Sequence[ExperimentSummary]) -> dict[str, Any]:
     """The agents of an experiment side by side: all their runs, and tier by tier."""
     return {
+        "made_from": digest([one.digest for one in agents]),
         "experiment_id": agents[0].id.partition("/")[0],
         "children": [
             {
