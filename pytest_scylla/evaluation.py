@@ -435,6 +435,11 @@ def seal(record: SealedRecord, secret: str) -> str:
     return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
 
 
+def sealed(record: Sealed, secret: str) -> Sealed:
+    """A record with the seal of the session that has this secret."""
+    return record.model_copy(update={"seal": seal(record, secret)})
+
+
 def set_forgeries_aside(results: Path, since: float, secret: str) -> list[Path]:
     """Move verdicts that appeared after `since` (seconds since the epoch) and do not bear the
     session's seal to `tampering/` beside them, so that no later session believes them.
@@ -545,7 +550,7 @@ class Run:
 
     def sealed(self, record: Sealed) -> Sealed:
         """A record with this session's seal, to be written."""
-        return record.model_copy(update={"seal": seal(record, self.evaluation.secret)})
+        return sealed(record, self.evaluation.secret)
 
     def forgets(self, stage: str, stored: Path) -> bool:
         """The user asked to do `stage` again, and what is stored of it is from before.

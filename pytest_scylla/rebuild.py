@@ -18,6 +18,7 @@ from typing import Any
 from .agents import answer_from_event, result_event
 from .consensus import agree, counted, settled
 from .errors import ScyllaError
+from .evaluation import sealed
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
 from .status import agent_is_valid, run_is_valid
 from .store import RunDir, read_json, read_model, write_json
@@ -27,19 +28,20 @@ LONGEST_OUTPUT = 200_000
 """Characters of output that agent/result.json repeats; the logs have all of it."""
 
 
-def rebuild_runs(tree: ResultsTree) -> Counter[str]:
+def rebuild_runs(tree: ResultsTree, secret: str = "") -> Counter[str]:
     """Make what is missing or broken in every run and can be made; one pass over the tree.
 
+    `secret` seals what is written, so that the session that does it believes it.
     Returns how many files of each name were written.
     """
     written: Counter[str] = Counter()
     panel = Panel(tree)
     for _, _, run in tree.all_runs():
-        written.update(rebuild_run(run, panel))
+        written.update(rebuild_run(run, panel, secret))
     return written
 
 
-def rebuild_run(run: RunDir, panel: Panel) -> list[str]:
+def rebuild_run(run: RunDir, panel: Panel, secret: str) -> list[str]:
     """agent/result.json, judge/result.json and run_result.json of a run, each where it is missing
     or broken and its parts are there. Returns the names of what was written."""
     written: list[str] = []
@@ -49,14 +51,14 @@ def rebuild_run(run: RunDir, panel: Panel) -> list[str]:
         agent = agent_result_from_logs(run)
         if agent is None:
             return written
-        write_json(run.agent_result, agent)
+        write_json(run.agent_result, sealed(agent, secret))
         written.append("agent/result.json")
     if not run_is_valid(run):
-        written += _rebuild_verdict(run, panel)
+        written += _rebuild_verdict(run, panel, secret)
     return written
 
 
-def _rebuild_verdict(run: RunDir, panel: Panel) -> list[str]:
+def _rebuild_verdict(run: RunDir, panel: Panel, secret: str) -> list[str]:
     written: list[str] = []
     judged = stored_judgments(run)
     said = read_json(run.judge / "result.json")
@@ -69,7 +71,7 @@ def _rebuild_verdict(run: RunDir, panel: Panel) -> list[str]:
     result = run_result_from_parts(run, judged, said, panel.tree)
     if result is None:
         return written
-    write_json(run.run_result, result)
+    write_json(run.run_result, sealed(result, secret))
     run.error.unlink(missing_ok=True)
     return [*written, "run_result.json"]
 

@@ -126,7 +126,8 @@ class Recovery:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Rebuild; a session that looks at results alone has no tests, and that is right."""
         if self.rebuild:
-            self.done = [rebuild(path, latest=self.latest) for path in self.trees]
+            secret = self.config.stash[SESSION].secret
+            self.done = [rebuild(path, secret, latest=self.latest) for path in self.trees]
         if self.alone and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
 
@@ -160,14 +161,14 @@ class Recovery:
             terminalreporter.write_line(line)
 
 
-def rebuild(path: Path, *, latest: bool = False) -> tuple[str, ExperimentSummary]:
+def rebuild(path: Path, secret: str = "", *, latest: bool = False) -> tuple[str, ExperimentSummary]:
     """Make lost files of a results directory anew; says what was made, and what there is now."""
     from .rebuild import rebuild_runs
     from .reports.writing import write_reports
     from .tree import ResultsTree
 
     tree = ResultsTree(path)
-    written = rebuild_runs(tree)
+    written = rebuild_runs(tree, secret)
     summary = write_reports(path, keep=tree.foreign, latest=latest)
     said = ", ".join(f"{count} {name}" for name, count in sorted(written.items()))
     return f"made anew: {said or 'no result file'}; checkpoint.json and reports", summary

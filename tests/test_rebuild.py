@@ -13,7 +13,7 @@ from pytest_scylla.status import agent_status, tree_counts
 from pytest_scylla.store import RunDir
 from pytest_scylla.tree import ResultsTree, is_results_tree
 from tests.support.experiments import read, snapshot
-from tests.support.projectscylla import RUNS, write_tree
+from tests.support.projectscylla import RUNS, below, write_tree
 
 PHASES = {
     "flat": ("", ""),
@@ -28,15 +28,6 @@ CANNOT = {"experiment_dir", "started_at", "last_updated_at", "pid", "generated_a
 def tree(request: pytest.FixtureRequest, tmp_path: Path) -> ResultsTree:
     """A tree of ProjectScylla, in each of its layouts."""
     return ResultsTree(write_tree(tmp_path / "tree", PHASES[request.param]))
-
-
-def below(original: Any, made: Any) -> Any:
-    """Of `made`, the fields that `original` has."""
-    if isinstance(original, dict) and isinstance(made, dict):
-        return {name: below(value, made.get(name)) for name, value in original.items()}
-    if isinstance(original, list) and isinstance(made, list) and len(original) == len(made):
-        return [below(a, b) for a, b in zip(original, made, strict=True)]
-    return made
 
 
 def lose(paths: list[Path]) -> dict[Path, Any]:

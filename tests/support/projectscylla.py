@@ -204,6 +204,15 @@ def reports() -> dict[str, dict[str, Any]]:
     return found
 
 
+def below(original: Any, made: Any) -> Any:
+    """Of `made`, the fields that `original` has."""
+    if isinstance(original, dict) and isinstance(made, dict):
+        return {name: below(value, made.get(name)) for name, value in original.items()}
+    if isinstance(original, list) and isinstance(made, list) and len(original) == len(made):
+        return [below(a, b) for a, b in zip(original, made, strict=True)]
+    return made
+
+
 def _json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2))
