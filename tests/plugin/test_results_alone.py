@@ -16,7 +16,7 @@ from tests.support.experiments import (
     run_pytest,
     snapshot,
 )
-from tests.support.projectscylla import write_tree
+from tests.support.projectscylla import below, write_tree
 
 ONE = "T0/00-plain/run_01"
 
