@@ -57,7 +57,9 @@ class Execution:
     tokens: int = 0
     seconds: float | None = None
     whole: bool = True
-    """It ended by itself. What was cut off is paid for, and says little of others."""
+    """It did its work. Anything else is paid for, and says little of others."""
+    cut_off: bool = False
+    """It did not end by itself: `usd` is what its logs show."""
 
 
 def executions(results: Path) -> Iterator[Execution]:
@@ -117,8 +119,8 @@ class _Reader:
                 usd = 0.0  # it never began
         if usd is None and self.free:
             usd = 0.0
-        tokens = _tokens(told)
-        return Execution(tier, subtest, "agent", place, _number(usd), tokens, seconds, whole)
+        tokens, cut = _tokens(told), not told
+        return Execution(tier, subtest, "agent", place, _number(usd), tokens, seconds, whole, cut)
 
     def _slot(self, tier: str, subtest: str, slot: str, stage: str) -> Execution | None:
         told = _object(f"{slot}/judgment.json")
@@ -133,7 +135,8 @@ class _Reader:
             return None  # no model was asked
         logs = sorted(Path(slot).glob("*stdout*.log"))
         costs = [cost for cost in map(self._cut_off, map(str, logs)) if cost is not None]
-        return Execution(tier, subtest, stage, slot, sum(costs) if costs else None, whole=False)
+        usd = sum(costs) if costs else None
+        return Execution(tier, subtest, stage, slot, usd, whole=False, cut_off=True)
 
     def _cut_off(self, log: str) -> float | None:
         """USD of a program that was cut off, as far as its output shows."""

@@ -95,6 +95,15 @@ def test_the_prices_of_the_experiment_hold_for_its_logs(tmp_path: Path) -> None:
     assert one(tmp_path).usd == pytest.approx(3.0)
 
 
+def test_an_error_is_paid_for_and_is_not_called_cut_off(tmp_path: Path) -> None:
+    agent(tmp_path / "T0/00-a/run_01", 0.5, stop_reason="crash")
+    assert str(spent(tmp_path)) == "$0.5000"
+    slot = tmp_path / "T0/00-a/run_01/judge/judge_01"
+    usage = {MODEL: model_usage(100, 50)}
+    write_files(slot, {"prompt.md": "x", "stdout_1.log": stream(init(), result(modelUsage=usage))})
+    assert str(spent(tmp_path)) == "$0.5010 (1 cut off: as far as their logs show)"
+
+
 def test_what_nobody_knows_is_counted_and_what_is_free_is_not(tmp_path: Path) -> None:
     agent(tmp_path / "T0/00-a/run_01", None)
     cut_off(tmp_path / "T0/00-a/run_02", "it prints prose\n")

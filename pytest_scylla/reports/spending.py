@@ -29,7 +29,7 @@ def spending(found: Iterable[Execution]) -> Spending:
     """Add up what executions have cost."""
     found = tuple(found)
     known = [one.usd for one in found if one.usd is not None]
-    cut = sum(1 for one in found if not one.whole and one.stage == "agent" and one.usd)
+    cut = sum(1 for one in found if one.cut_off and one.usd)
     return Spending(sum(known), len(found) - len(known), cut)
 
 
