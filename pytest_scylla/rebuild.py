@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from .agents import answer_from_event, result_event
-from .consensus import agree, counted, settled
+from .consensus import agree, counted, settled, slot_score
 from .errors import ScyllaError
 from .evaluation import sealed
+from .experiment import PanelRules
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
 from .status import agent_is_valid, run_is_valid
 from .store import RunDir, read_json, read_model, write_json
@@ -156,7 +157,7 @@ def run_result(
         workspace_path=places.workspace,
         logs_path=places.logs,
         command_log_path=f"{places.logs}/command_log.json",
-        criteria_scores=_nearest(said["score"], judged),
+        criteria_scores=_nearest(said, judged),
         timed_out=agent.timed_out,
         pass_threshold=said.get("pass_threshold"),
         tampering=agent.tampering,
@@ -181,11 +182,15 @@ def vote(number: int, judgment: Judgment) -> JudgeVote:
     return JudgeVote(judge_number=number, **judgment.model_dump(include=fields))
 
 
-def _nearest(score: float, judged: Mapping[int, Judgment]) -> dict[str, CategoryScore]:
+def _nearest(said: Mapping[str, Any], judged: Mapping[int, Judgment]) -> dict[str, CategoryScore]:
+    """What the slot nearest the verdict's score gave."""
     every = tuple(judged.values())
     valid = counted(every) or counted(every, fallbacks=True)
-    nearest = min(valid, key=lambda j: abs(float(j.score or 0) - score), default=None)
-    return dict(nearest.criteria_scores) if nearest else {}
+    totals = _verdict_inputs(said).get("scores", "computed")
+    rules = PanelRules.of({"scores": totals}, len(judged))
+    score = float(said["score"])
+    near = min(valid, key=lambda j: abs((slot_score(j, rules) or 0) - score), default=None)
+    return dict(near.criteria_scores) if near else {}
 
 
 def stored_judgments(run: RunDir) -> dict[int, Judgment]:
@@ -266,7 +271,6 @@ class Panel:
     def verdict(self, judged: Mapping[int, Judgment]) -> dict[str, Any] | None:
         """judge/result.json, from the judgments of a run; None where there is no verdict, or the
         rubric is gone."""
-        from .experiment import PanelRules
         from .rubric import load_rubric
 
         settings = self.tree.config.get("settings") or {}

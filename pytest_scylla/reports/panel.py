@@ -211,6 +211,5 @@ def own_totals(seats: Sequence[Seat]) -> str:
         return ""
     return (
         f"the judges' own totals differ from their items in {len(off)} of {len(given)} judgments "
-        f"(mean {mean(given) or 0.0:+.4f}, at most {max(off, key=abs):+.4f}); "
-        "the computed scores count"
+        f"(mean {mean(given) or 0.0:+.4f}, at most {max(off, key=abs):+.4f})"
     )
