@@ -25,6 +25,7 @@ from tests.support.experiments import (
     read,
     run_pytest,
     signal_group,
+    snapshot,
     start_pytest,
     wait_until,
 )
@@ -298,3 +299,19 @@ def test_after_x_the_agents_of_other_workers_finish_what_was_paid_for(
     assert toy.executions == {A: 1, B: 1}
     assert toy.verdicts() == {A: 0.0, B: 1.0}
     assert no_agent_is_alive(toy)
+
+
+def test_a_second_session_is_refused_and_changes_nothing(pytester: pytest.Pytester) -> None:
+    toy, other = Experiment(pytester, tiers=TIERS), Experiment(pytester, "other")
+    with session_in_the_middle(toy, *TWO_WORKERS) as session:
+        wait_until((toy.path(A) / "report.md").exists)
+        before = snapshot(toy.results)
+        refused = toy.run(*TWO_WORKERS)
+        assert refused.ret == pytest.ExitCode.USAGE_ERROR
+        refused.stderr.fnmatch_lines(f"*in use by another session (process {session.pid} on *")
+        assert snapshot(toy.results) == before
+        other.run(*IN_PROCESS).assert_outcomes(passed=1)
+        signal_group(session, signal.SIGKILL)
+    assert list((pytester.path / "results" / ".locks").glob("*-toy.json"))
+    toy.run(*TWO_WORKERS).assert_outcomes(passed=3)
+    assert not (pytester.path / "results" / ".locks").exists()
