@@ -71,6 +71,12 @@ def executions(results: Path) -> Iterator[Execution]:
             yield from reader.run(tier, subtest, f"{run.attempts}/{attempt}")
 
 
+def cost_so_far(run: Path) -> float | None:
+    """USD of an execution that is under way in a run's directory, as far as its output shows."""
+    log = run / "agent" / "stdout.log"
+    return _Reader(ResultsTree(run.parents[2]))._cut_off(str(log)) if log.exists() else None
+
+
 class _Reader:
     def __init__(self, tree: ResultsTree) -> None:
         self.tree = tree

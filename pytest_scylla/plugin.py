@@ -63,6 +63,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how long a run waits for a provider that takes no requests (default: 30); then it is "
         "an ERROR, and stays for the next session",
     )
+    group.addoption(
+        "--scylla-live",
+        choices=("auto", "no"),
+        default="auto",
+        help="a line for every finished run, and on a terminal what is under way (default: auto); "
+        "`no` leaves it to pytest's letters",
+    )
     selection.add_options(group)
     recovery.add_options(group)
     parser.addini(

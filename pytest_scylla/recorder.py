@@ -60,6 +60,8 @@ class Recorder:
         self.config = config
         self.known = dict(self._load(paths))
         self.selected: list[str] = []
+        self.todo: list[str] = []
+        """Those that had no verdict when the session began."""
         self.collected: list[pytest.Item] = []
         self.held: list[Tenancy] = []
         self.ending = contextlib.ExitStack()
@@ -206,7 +208,8 @@ class Recorder:
     def expect(self, ids: Iterable[str]) -> None:
         """These items will run: until they have, they count as failed, should we be killed."""
         self.selected = [id for id in ids if self.is_run(id)]
-        self._add_lastfailed(id for id in self.selected if not self.has_verdict(id))
+        self.todo = [id for id in self.selected if not self.has_verdict(id)]
+        self._add_lastfailed(self.todo)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:

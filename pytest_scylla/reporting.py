@@ -46,7 +46,15 @@ def open_controller(config: pytest.Config) -> None:
 
         config.pluginmanager.register(HtmlColumns(config, recorder), "scylla-html")
         _register_replay(config)
+        _register_live(config, recorder)
     _register_xdist_hooks(config, recorder)
+
+
+def _register_live(config: pytest.Config, recorder: Recorder) -> None:
+    from .live import Live, wants_area
+
+    if config.getoption("scylla_live") == "auto" and not config.getoption("collectonly"):
+        config.pluginmanager.register(Live(config, recorder, wants_area(config)), "scylla-live")
 
 
 def open_worker(config: pytest.Config, text: str, selected: list[str]) -> None:
@@ -192,11 +200,21 @@ def _facts(
             "tokens_input": result.tokens_input,
             "tokens_output": result.tokens_output,
             "tokens_total": result.token_stats.total,
+            "turns": None if verdict.cached else _turns(run),
             "duration_seconds": result.duration_seconds,
         }
     elif report.failed:
         facts["error"] = error.kind if isinstance(error, RunError) else type(error).__name__
     return facts
+
+
+def _turns(run: Run) -> int | None:
+    """As the agent counts them."""
+    from .results import AgentResult
+    from .store import read_model
+
+    result = read_model(run.dir.agent_result, AgentResult)
+    return result.api_calls if result else None
 
 
 def facts_of(report: Any) -> dict[str, Any] | None:

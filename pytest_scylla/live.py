@@ -1,0 +1,256 @@
+"""What a session is doing: a line for every finished run, and on a terminal a status area below.
+
+Only in the process that the user started. The status area is drawn by a thread, which reads files
+and changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .collection import SESSION
+from .reporting import facts_of
+
+if TYPE_CHECKING:
+    from .providers import State
+    from .recorder import Recorder
+
+INTERVAL = 1.0
+"""Seconds between two drawings."""
+
+OUTCOMES = ("passed", "failed", "skipped")
+CATEGORIES = {"XFAIL": "xfailed", "XPASS": "xpassed"}
+"""Words -> what pytest counts them under, where it is not the word itself."""
+
+MOST_LINES = 9
+"""Lines of runs in the status area; more are counted."""
+
+
+def line_of(nodeid: str, outcome: str, facts: Mapping[str, Any]) -> str:
+    """A finished run in one line: verdict, score, cost, tokens, seconds, turns, cached or not."""
+    parts = ["/".join(nodeid.split("::")[1:]), outcome]
+    if facts.get("score") is not None:
+        parts.append(f"score {facts['score']:.3f} ({facts['grade']})")
+        cost = facts.get("cost_usd")
+        parts.append("cost unknown" if cost is None else f"${cost:.4f}")
+        parts.append(f"{facts['tokens_total']:,} tokens")
+        parts.append(f"{facts['duration_seconds']:.1f} s")
+        if facts.get("turns"):
+            parts.append(f"{facts['turns']} turns")
+        if facts.get("cached"):
+            parts.append("cached")
+    elif facts.get("error"):
+        parts.append(facts["error"])
+    return "  ".join(parts)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run that is under way."""
+
+    name: str
+    since: float
+    """Seconds since the epoch."""
+    usd: float | None = None
+    """What it has cost so far, where its output shows that."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a session is."""
+
+    running: Sequence[Running]
+    done: int
+    """Runs that were executed."""
+    left: int
+    """Runs to be executed that have not begun."""
+    mean_seconds: float | None
+    """How long an executed run took."""
+    workers: int
+    spent: float
+    """USD of what is finished in this session."""
+    budget: float | None
+    waiting: Mapping[str, State] = field(default_factory=dict)
+    """Providers that take no requests now."""
+
+
+def status_lines(progress: Progress, now: float) -> list[str]:
+    """The status area."""
+    lines = [_head(progress, now)]
+    for name, state in progress.waiting.items():
+        until = datetime.fromtimestamp(state.paused_until).strftime("%H:%M:%S")
+        left = state.paused_until - now
+        lines.append(f"  {name} answered {state.status}: waiting until {until} ({left:.0f} s)")
+    for run in progress.running[:MOST_LINES]:
+        cost = "" if run.usd is None else f"  ${run.usd:.4f}"
+        lines.append(f"  {run.name}  {_clock(now - run.since)}{cost}")
+    more = len(progress.running) - MOST_LINES
+    return [*lines, f"  and {more} more"] if more > 0 else lines
+
+
+def _head(progress: Progress, now: float) -> str:
+    spent = progress.spent + sum(run.usd or 0.0 for run in progress.running)
+    money = f"${spent:.4f}" + (f" of ${progress.budget:.2f}" if progress.budget else "")
+    parts = [f"scylla: {len(progress.running)} running, {progress.done} done, {progress.left} left"]
+    parts += [money, f"ETA {_clock(eta)}"] if (eta := _eta(progress, now)) is not None else [money]
+    return "  ".join(parts)
+
+
+def _eta(progress: Progress, now: float) -> float | None:
+    """Seconds until the last run ends, if all take as long as those that are finished."""
+    mean = progress.mean_seconds
+    if mean is None:
+        return None
+    begun = sum(max(mean - (now - run.since), 0.0) for run in progress.running)
+    return (begun + mean * progress.left) / max(progress.workers, 1)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Live:
+    """Hooks and the drawing thread."""
+
+    def __init__(self, config: pytest.Config, recorder: Recorder, area: bool) -> None:
+        self.config, self.recorder = config, recorder
+        self.begun: dict[str, float] = {}
+        """Node id -> when it began (seconds since the epoch), of runs under way."""
+        self.seconds: list[float] = []
+        self.spent = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._drawn = contextlib.ExitStack()
+        self._screen = os.dup(1) if area else None  # the terminal, whatever pytest captures
+
+    # -- lines
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: Any) -> Any:
+        """No letter for a run: it gets a line."""
+        if self.config.get_verbosity() == 0 and facts_of(report) and report.outcome in OUTCOMES:
+            word = _outcome(report)
+            return CATEGORIES.get(word, word.lower()), "", word
+        return None
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A run begins."""
+        if self.recorder.is_run(nodeid):
+            self.begun[nodeid] = time.time()
+            self._draw()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A run is through."""
+        facts = facts_of(report)
+        if not facts:
+            return
+        since = self.begun.pop(report.nodeid, None)
+        if since is not None and not report.skipped and not facts.get("cached"):
+            self.seconds.append(time.time() - since)
+            self.spent += facts.get("cost_usd") or 0.0
+        terminal = self.config.pluginmanager.getplugin("terminalreporter")
+        if self.config.get_verbosity() == 0 and terminal:
+            terminal.ensure_newline()
+            outcome = _outcome(report)
+            terminal.write_line(line_of(report.nodeid, outcome, facts), **_colour(outcome))
+
+    # -- the status area
+
+    def progress(self) -> Progress:
+        """Where the session is now."""
+        from .providers import states
+
+        session, now = self.config.stash[SESSION], time.time()
+        begun, through = dict(self.begun), self.recorder.reported
+        return Progress(
+            running=[Running(_name(id), since, self._cost(id)) for id, since in begun.items()],
+            done=len(self.seconds),
+            left=sum(1 for id in self.recorder.todo if id not in begun and id not in through),
+            mean_seconds=sum(self.seconds) / len(self.seconds) if self.seconds else None,
+            workers=int(self.config.getoption("numprocesses", None) or 1),
+            spent=self.spent,
+            budget=session.budget,
+            waiting={
+                name: state
+                for name, state in states(session.own_files / "providers").items()
+                if state.paused_until > now
+            },
+        )
+
+    def _cost(self, nodeid: str) -> float | None:
+        from .history import cost_so_far
+
+        return cost_so_far(self.recorder.place(nodeid))
+
+    def _draw(self) -> None:
+        if self._screen is not None and self._thread is None:
+            show = self._drawn.enter_context(_status_area(self._screen))
+            self._thread = threading.Thread(target=self._keep_drawing, args=(show,), daemon=True)
+            self._thread.start()
+
+    def _keep_drawing(self, show: Callable[[Sequence[str]], object]) -> None:
+        while not self._stop.wait(INTERVAL):
+            show(status_lines(self.progress(), time.time()))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """The area goes away before the summary is printed."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._drawn.close()
+
+
+def _name(nodeid: str) -> str:
+    return "/".join(nodeid.split("::")[1:])
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "XFAIL" if report.skipped else "XPASS"
+    return "ERROR" if report.failed and report.when != "call" else report.outcome.upper()
+
+
+def _colour(outcome: str) -> dict[str, bool]:
+    colours = {"PASSED": "green", "FAILED": "red", "ERROR": "red"}
+    return {colours.get(outcome, "yellow"): True}
+
+
+@contextlib.contextmanager
+def _status_area(screen: int) -> Iterator[Callable[[Sequence[str]], object]]:
+    """Lines at the bottom of the terminal, below what scrolls; yields what shows others."""
+    import enlighten
+
+    with os.fdopen(screen, "w") as stream, enlighten.get_manager(stream=stream) as manager:
+        bars = [manager.status_bar("", leave=False) for _ in range(MOST_LINES + 3)]
+
+        def show(lines: Sequence[str]) -> None:
+            for bar, line in zip(bars, [*lines, *[""] * len(bars)], strict=False):
+                bar.update(line)
+
+        yield show
+
+
+def wants_area(config: pytest.Config) -> bool:
+    """A status area makes sense: a terminal that is watched."""
+    stdout = sys.__stdout__
+    watched = stdout is not None and stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    usual = config.getoption("capture") != "no" and config.get_verbosity() >= 0
+    return watched and usual and config.getoption("scylla_live") == "auto" and not _in_ci()
+
+
+def _in_ci() -> bool:
+    return bool(os.environ.get("CI"))
