@@ -293,17 +293,17 @@ def _row(name: str, todos: Sequence[Todo]) -> list[str]:
 def costs(todos: Iterable[Todo]) -> tuple[Sum, Sum]:
     """USD and tokens of all that is to be done."""
     usd, tokens = Sum(), Sum()
-    for evaluation, found in _by_experiment(todos).values():
+    for evaluation, found in _by_results(todos).values():
         cells, known = cells_of(found), basis(evaluation)
         usd, tokens = usd + known.usd(cells), tokens + known.tokens(cells)
     return usd, tokens
 
 
-def _by_experiment(todos: Iterable[Todo]) -> dict[Path, tuple[Evaluation, list[Todo]]]:
+def _by_results(todos: Iterable[Todo]) -> dict[Path, tuple[Evaluation, list[Todo]]]:
     found: dict[Path, tuple[Evaluation, list[Todo]]] = {}
     for one in todos:
         evaluation = one.run.evaluation
-        found.setdefault(evaluation.experiment.path, (evaluation, []))[1].append(one)
+        found.setdefault(evaluation.results, (evaluation, []))[1].append(one)
     return found
 
 
@@ -319,7 +319,7 @@ def grounds(todos: Iterable[Todo]) -> list[str]:
     """What the figures rest on: how many executions on history, and each assumption."""
     known: Counter[str] = Counter()
     assumed: dict[str, None] = {}
-    for evaluation, found in _by_experiment(todos).values():
+    for evaluation, found in _by_results(todos).values():
         rests_on = basis(evaluation)
         for (tier, subtest, stage), number in cells_of(found).items():
             sample = evaluation.history.sample(tier, subtest, stage)
@@ -358,7 +358,7 @@ def _priced_by(evaluation: Evaluation, stage: str) -> str:
 def disk(todos: Iterable[Todo]) -> list[str]:
     """What the new runs need on the disk."""
     lines = []
-    for evaluation, found in _by_experiment(todos).values():
+    for evaluation, found in _by_results(todos).values():
         new = sum("agent" in one.stages for one in found)
         size = size_of_a_run(evaluation) if new else None
         kept = evaluation.experiment.settings.workspace.retention
@@ -407,9 +407,11 @@ def _seconds(one: Todo) -> float:
 
 def _budgets(todos: Sequence[Todo], budget: float | None) -> list[str]:
     lines = [_enough("--scylla-budget", budget, costs(todos)[0])] if budget is not None else []
-    for evaluation, found in _by_experiment(todos).values():
+    experiments = {one.run.evaluation.experiment.path: one.run.evaluation for one in todos}
+    for path, evaluation in experiments.items():  # its agents share its budget
         own = evaluation.experiment.settings.budget_usd
         if own is not None:
+            found = [one for one in todos if one.run.evaluation.experiment.path == path]
             name = f"budget_usd of {evaluation.experiment.id}"
             lines.append(_enough(name, own, costs(found)[0]))
     return lines

@@ -108,3 +108,16 @@ def test_what_the_options_ask_for_is_in_the_plan(pytester: pytest.Pytester) -> N
     until = toy.run(*PLAN, "--scylla-until", "agent")
     assert row(until, "all")[:4] == ["3", "2", "1", "0"]
     until.stdout.fnmatch_lines("basis: earlier ones of the same subtest, for 1 executions")
+
+
+def test_several_agents_have_a_history_each_and_share_a_budget(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester, agent=AGENT, runs=2)
+    agent = {**toy.settings.pop("agent"), "paid": True}
+    dear = {**agent, "command": ["/bin/echo", '{"usage": {}, "total_cost_usd": 2}']}
+    toy.configure(agents=[{"name": "ours", **agent}, {"name": "dear", **dear}], budget_usd=9)
+    toy.run("--scylla-runs", "1").stdout.fnmatch_lines("2 agents' runs and 2 judgments: $2.5000 *")
+    plan = toy.run(*PLAN)
+    costs = [dollars(line.split()[-2]) for line in plan.outlines if re.match(r"toy\S* .*T0 ", line)]
+    assert sorted(costs) == [0.5, 2.0]
+    assert dollars(row(plan, "all")[7]) == 2.5
+    plan.stdout.fnmatch_lines("budget: $9.0000 (budget_usd of toy): *enough")
