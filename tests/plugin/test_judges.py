@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_scylla.results import TokenStats, token_stats
-from tests.support.experiments import IN_PROCESS, TWO_WORKERS, Experiment, read, rubric
+from tests.support.experiments import IN_PROCESS, TWO_WORKERS, Experiment, command, read, rubric
 from tests.support.judges import KEY, USAGE, graded
-from tests.support.messages_server import Answer, Body, Failure, MessagesServer, Reply, Usage
+from tests.support.messages_server import Answer, Body, Failure, MessagesServer, Reply, Usage, judge
 
 HAIKU, SONNET, OPUS = "claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-4-8"
+ROOT = Path(__file__).parents[2]
 RUN = "T0/00-empty/run_01"
 RUBRIC = rubric({"id": "F1", "check": "it is done", "points": 2})
 
@@ -149,16 +152,15 @@ def test_faults_at_random_end_in_verdicts_or_errors_and_every_token_is_counted(
     pytester: pytest.Pytester,
 ) -> None:
     judges = [model(HAIKU, attempts=3), model(SONNET, attempts=3)]
-    toy = panel(pytester, *judges, runs=5, quorum=2)
+    toy = panel(pytester, *judges, runs=4, quorum=2)
     with MessagesServer(moody(), script_all=True) as server:
         result = session(toy, server, *TWO_WORKERS)
         counts = result.parseoutcomes()
-        assert counts.get("passed", 0) + counts.get("errors", 0) == 5, result.outlines
+        assert counts.get("passed", 0) + counts.get("errors", 0) == 4, result.outlines
         assert set(toy.verdicts().values()) <= {1.0}
         assert used(toy) == told(server)
-        session(toy, server, *TWO_WORKERS)
+        session(toy, server, *IN_PROCESS)
         assert used(toy) == told(server)
-        assert set(toy.verdicts().values()) == {1.0}
 
 
 def test_an_edited_prompt_asks_those_again_who_are_asked_by_it(pytester: pytest.Pytester) -> None:
@@ -174,9 +176,6 @@ def test_an_edited_prompt_asks_those_again_who_are_asked_by_it(pytester: pytest.
     assert (toy.results / "judge_prompt.md").read_text().startswith("Mine.\n## work")
     assert (toy.path(RUN) / "judge/judge_01/prompt.md").read_text().startswith("Mine.\n")
     assert (toy.path(RUN) / "judge/judge_02/judgment.json").read_text() == kept
-    toy.write("judge_prompt.md", "Mine.\n{rubrik}\n")
-    result = toy.run(*IN_PROCESS)
-    result.stdout.fnmatch_lines(["*judge_prompt.md: {rubrik}: there is no such placeholder*"])
 
 
 CHECK = {"id": "F2", "check": "a file", "run": "test -f answer.txt"}
@@ -197,8 +196,8 @@ print("Here it is:", json.dumps({**answer, "usage": usage, "total_cost_usd": 0.2
 
 def test_any_program_can_judge_and_is_asked_once_more(pytester: pytest.Pytester) -> None:
     words = ["{python}", "{experiment}/judge.py", "{prompt}", "{workspace}", "{schema}"]
-    judge = {"adapter": "command", "command": words, "paid": False, "env": {"OURS": "1"}}
-    toy = panel(pytester, judge, {**judge, "evidence": "paths", "model": "by-paths"})
+    program = {"adapter": "command", "command": words, "paid": False, "env": {"OURS": "1"}}
+    toy = panel(pytester, program, {**program, "evidence": "paths", "model": "by-paths"})
     toy.write("judge.py", PROGRAM)
     toy.run(*IN_PROCESS, env={"FOREIGN": "1"}).assert_outcomes(passed=1)
     result = read(toy.path(RUN) / "run_result.json")
@@ -214,5 +213,20 @@ def test_any_program_can_judge_and_is_asked_once_more(pytester: pytest.Pytester)
     broken = toy.run(*IN_PROCESS, "--scylla-from", "judge")
     broken.assert_outcomes(errors=1)
     assert "it broke" in (first / "error.log").read_text()
-    toy.configure(judges=[{**judge, "command": ["no-such-program"]}])
+    toy.configure(judges=[{**program, "command": ["no-such-program"]}])
     toy.run(*IN_PROCESS).stdout.fnmatch_lines(["*there is no program 'no-such-program'*"])
+
+
+def test_the_example_with_a_panel_works_offline(tmp_path: Path) -> None:
+    node = "experiments/hello-judges/experiment.yaml::T0::00-empty::run_01"
+    with MessagesServer(judge, script_all=True) as server:
+        env = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": server.url()}
+        words = command(node, *IN_PROCESS, "--scylla-results", str(tmp_path), env=env)
+        subprocess.run([*words, "-p", "no:cacheprovider"], cwd=ROOT, check=True)
+    (path,) = tmp_path.glob("*/T0/00-empty/run_01/run_result.json")
+    result = read(path)
+    assert [vote["score"] for vote in result["judges"]] == [1.0] * 3
+    assert result["criteria_scores"]["functional"]["items"]["F1"]["reason"] == "met (exit status 0)"
+    assert result["cost_usd"] > 0
+    slots = [read(path.parent / f"judge/judge_{n:02d}/judgment.json") for n in (1, 2, 3)]
+    assert sum(slot["token_stats"]["input_tokens"] for slot in slots) == told(server).input_tokens
