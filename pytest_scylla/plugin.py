@@ -117,8 +117,9 @@ def pytest_scylla_agents() -> Mapping[str, type[Agent]]:
     from .agents.claude_code import ClaudeCode
     from .agents.codex import Codex
     from .agents.command import Command
+    from .agents.opencode import OpenCode
 
-    return {"command": Command, "claude-code": ClaudeCode, "codex": Codex}
+    return {"command": Command, "claude-code": ClaudeCode, "codex": Codex, "opencode": OpenCode}
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .agents import claude_code, codex, command
+from .agents import claude_code, codex, command, opencode
 from .experiment import (
     AgentConfig,
     ExperimentFile,
@@ -31,6 +31,7 @@ AGENTS: dict[str, type[BaseModel]] = {
     "command": command.Command,
     "claude-code": claude_code.ClaudeCode,
     "codex": codex.Codex,
+    "opencode": opencode.OpenCode,
 }
 JUDGES: dict[str, type[BaseModel]] = {
     "rubric-checks": rubric_checks.RubricChecks,

@@ -66,6 +66,7 @@ class Codex(Agent):
     """Options of `adapter: codex`."""
 
     adapter: ClassVar = "codex"
+    asks_nobody: ClassVar = True
     supported: ClassVar = ("0.169", "1")
     install: ClassVar = "npm install --global @openai/codex@0.169.0"
 
@@ -97,6 +98,11 @@ class Codex(Agent):
         """The name of the variable that holds the key."""
         known = {**os.environ, **self.env}
         return next((name for name in KEYS if known.get(name)), None)
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the API."""
+        return self.env.get(BASE_URL) or os.environ.get(BASE_URL) or DEFAULT_URL
 
     @cached_property
     def program(self) -> str:
@@ -146,7 +152,7 @@ class Codex(Agent):
         handed = {key: known[key]} if known.get(key) else {}
         words = ["exec", "--json", "--skip-git-repo-check", "--model", self.model]
         words += ["--dangerously-bypass-approvals-and-sandbox"]
-        for name, value in self._settings(job, key, known.get(BASE_URL) or DEFAULT_URL).items():
+        for name, value in self._settings(job, key).items():
             words += ["-c", f"{name}={value}"]
         return Invocation(
             argv=[self.program, *words, *self.args],
@@ -156,11 +162,11 @@ class Codex(Agent):
             timeout=job.timeout,
         )
 
-    def _settings(self, job: Job, key: str, url: str) -> dict[str, str]:
+    def _settings(self, job: Job, key: str) -> dict[str, str]:
         """Keys of Codex's configuration with values in TOML."""
         provider: dict[str, Any] = {
             "name": "OpenAI",
-            "base_url": url,
+            "base_url": self.endpoint,
             "env_key": key,
             "wire_api": "responses",
         }

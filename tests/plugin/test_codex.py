@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.codex import codex_binary
 from tests.support.examples import git, write_files
 from tests.support.experiments import TWO_WORKERS, read
 from tests.support.messages_server import (
@@ -26,6 +25,7 @@ from tests.support.messages_server import (
     tool_results,
     turn_of,
 )
+from tests.support.npm import codex_binary
 from tests.support.observed import (
     FOREIGN_FILES,
     GREETING,
@@ -254,7 +254,11 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> Observed:
         make_codex(place, "slow", {"T0/07-slow": {}}, timeout=TIME)
         ended = threading.Event()
         try:
-            return observe(place, troubles(ended), [("experiments", "-rw", *TWO_WORKERS)])
+            return observe(
+                place,
+                troubles(ended),
+                [("experiments", "-rw", "--scylla-max-wait", "0", *TWO_WORKERS)],
+            )
         finally:
             ended.set()
 
