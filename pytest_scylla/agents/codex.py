@@ -222,13 +222,13 @@ def _takes_tools(tools: Sequence[str]) -> bool:
 
 
 def toml(value: Any) -> str:
-    """A value in TOML, in one line. A text of JSON is one of TOML too."""
+    """A value in TOML, in one line. A text of JSON is one of TOML too, but for one sign."""
     if isinstance(value, Mapping):
-        pairs = (f"{json.dumps(str(name))}={toml(part)}" for name, part in value.items())
+        pairs = (f"{toml(str(name))}={toml(part)}" for name, part in value.items())
         return "{" + ",".join(pairs) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _role(path: str, data: bytes) -> tuple[str, str]:

@@ -207,7 +207,6 @@ def test_a_key_is_nowhere_below_the_results(ablation: Observed) -> None:
 TROUBLES: dict[str, dict[str, Any]] = {
     "T0/01-key": {"claude_md": {"blocks": ["B01"]}},
     "T0/02-model": {"claude_md": {"blocks": ["B02"]}},
-    "T0/03-rate": {},
     "T0/04-refusal": {"skills": {"categories": ["testing"]}},
     "T0/05-mcp": {"mcp_servers": [{"name": "lost", "command": "/no/such/server"}]},
     "T0/06-wishes": {"tools": {"enabled": ["Read"]}, "agent_teams": True},
@@ -215,7 +214,6 @@ TROUBLES: dict[str, dict[str, Any]] = {
 KINDS = {
     "T0/01-key": "auth",
     "T0/02-model": "model_unknown",
-    "T0/03-rate": "rate_limit",
     "T0/04-refusal": "refusal",
     "T0/05-mcp": "mcp",
 }
@@ -228,7 +226,6 @@ def troubles(ended: threading.Event) -> Callable[[Body, str], Answer]:
     answers: dict[str, Answer] = {
         "T0/01-key": Failure(401, "invalid key"),
         "T0/02-model": Failure(404, "there is no such model"),
-        "T0/03-rate": Failure(429, "slow down"),
         "T0/04-refusal": Reply("I will not.", stop_reason="refusal"),
     }
 
@@ -257,7 +254,7 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> Observed:
             return observe(
                 place,
                 troubles(ended),
-                [("experiments", "-rw", "--scylla-max-wait", "0", *TWO_WORKERS)],
+                [("experiments", "-rw", *TWO_WORKERS)],
             )
         finally:
             ended.set()
