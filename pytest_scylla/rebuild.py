@@ -46,13 +46,13 @@ def rebuild_run(run: RunDir, panel: Panel, secret: str) -> list[str]:
     """agent/result.json, judge/result.json and run_result.json of a run, each where it is missing
     or broken and its parts are there. Returns the names of what was written."""
     written: list[str] = []
-    if run.started.exists():
+    if os.path.exists(f"{run.path}/agent/started.json"):
         return written
     if not agent_is_valid(run):
         agent = agent_result_from_logs(run)
         if agent is None:
             return written
-        write_json(run.agent_result, sealed(agent, secret))
+        write_json(run.agent_result, sealed(agent, secret) if secret else agent)
         written.append("agent/result.json")
     if not run_is_valid(run):
         written += _rebuild_verdict(run, panel, secret)
@@ -62,7 +62,7 @@ def rebuild_run(run: RunDir, panel: Panel, secret: str) -> list[str]:
 def _rebuild_verdict(run: RunDir, panel: Panel, secret: str) -> list[str]:
     written: list[str] = []
     judged = stored_judgments(run)
-    said = read_json(run.judge / "result.json")
+    said = read_json(f"{run.path}/judge/result.json")
     if said is None:
         said = panel.verdict(judged)
         if said is None:
@@ -72,8 +72,9 @@ def _rebuild_verdict(run: RunDir, panel: Panel, secret: str) -> list[str]:
     result = run_result_from_parts(run, judged, said, panel.tree)
     if result is None:
         return written
-    write_json(run.run_result, sealed(result, secret))
-    run.error.unlink(missing_ok=True)
+    write_json(run.run_result, sealed(result, secret) if secret else result)
+    if os.path.exists(f"{run.path}/error.json"):
+        run.error.unlink()
     return [*written, "run_result.json"]
 
 
@@ -176,10 +177,14 @@ def _sum(costs: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(costs) else None
 
 
+_VOTE = frozenset(JudgeVote.model_fields) - {"judge_number"}
+"""What a vote repeats of a judgment; it was checked when the judgment was read."""
+
+
 def vote(number: int, judgment: Judgment) -> JudgeVote:
     """A judgment as run_result.json shows it."""
-    fields = set(JudgeVote.model_fields) - {"judge_number"}
-    return JudgeVote(judge_number=number, **judgment.model_dump(include=fields))
+    fields = {name: getattr(judgment, name) for name in _VOTE}
+    return JudgeVote.model_construct(judge_number=number, **fields)
 
 
 def _nearest(said: Mapping[str, Any], judged: Mapping[int, Judgment]) -> dict[str, CategoryScore]:
@@ -197,11 +202,12 @@ def stored_judgments(run: RunDir) -> dict[int, Judgment]:
     """Slot -> judgment, of all slots that have a whole one (which may be not valid)."""
     found = {}
     for number in run.slot_numbers():
-        slot = run.judge_slot(number)
-        judgment = read_model(slot / "judgment.json", Judgment)
+        slot = f"{run.path}/judge/judge_{number:02d}"
+        judgment = read_model(f"{slot}/judgment.json", Judgment)
         if judgment is not None:
-            model = judgment.model or _model(slot)
-            found[number] = judgment.model_copy(update={"model": model})
+            if not judgment.model:
+                judgment = judgment.model_copy(update={"model": _model(Path(slot))})
+            found[number] = judgment
     return found
 
 
@@ -209,12 +215,13 @@ def run_result_from_parts(
     run: RunDir, judged: Mapping[int, Judgment], said: Mapping[str, Any], tree: ResultsTree
 ) -> RunResult | None:
     """What run_result.json must say; None where parts are missing."""
-    agent = read_model(run.agent_result, AgentResult)
-    seconds = _seconds(run.agent / "timing.json", "agent_duration_seconds")
+    agent = read_model(f"{run.path}/agent/result.json", AgentResult)
+    seconds = _seconds(f"{run.path}/agent/timing.json", "agent_duration_seconds")
     if agent is None or seconds is None or not judged:
         return None
-    agent = agent.model_copy(update={"duration_seconds": seconds})
-    log = read_json(run.agent / "command_log.json") or {}
+    if agent.duration_seconds != seconds:
+        agent = agent.model_copy(update={"duration_seconds": seconds})
+    log = read_json(f"{run.path}/agent/command_log.json") or {}
     foreign = tree.foreign and "result" not in log
     try:
         places = _places(run, log, None if foreign else tree.path)
@@ -248,7 +255,7 @@ def _model(slot: Path) -> str:
 
 def _judge_seconds(run: RunDir) -> float:
     """The judges' time together: as it was written, else the sum of the slots."""
-    total = _seconds(run.judge / "timing.json", "judge_duration_seconds")
+    total = _seconds(f"{run.path}/judge/timing.json", "judge_duration_seconds")
     if total is not None:
         return total
     slots = [
@@ -290,7 +297,7 @@ class Panel:
         return {**said, "pass_threshold": rubric.pass_threshold, "inputs": rules.inputs}
 
 
-def _seconds(path: Path, name: str) -> float | None:
+def _seconds(path: Path | str, name: str) -> float | None:
     value = (read_json(path) or {}).get(name)
     return float(value) if isinstance(value, (int, float)) else None
 

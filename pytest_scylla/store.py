@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -77,19 +78,24 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def _content(path: Path | str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
+
+
+def read_json(path: Path | str) -> dict[str, Any] | None:
     """The JSON object in `path`, or None where there is no such file or no whole object in it."""
     try:
-        value = json.loads(path.read_bytes())
+        value = from_json(_content(path))
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def read_model(path: Path, model: type[Model]) -> Model | None:
+def read_model(path: Path | str, model: type[Model]) -> Model | None:
     """The record in `path`; None where it is missing, broken or lacks a field."""
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(_content(path))
     except (OSError, ValidationError):
         return None
 
