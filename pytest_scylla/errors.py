@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+EXIT_REGRESSION = 8
+"""Exit status where a tier got worse than in earlier results; pytest's own are 0 to 5."""
+
 
 class ScyllaError(Exception):
     """Base of all errors that are answered with one clear message and no traceback."""

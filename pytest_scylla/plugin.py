@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import collection, hookspecs, recovery, reporting, selection, session
+from . import collection, gate, hookspecs, recovery, reporting, selection, session
 from .collection import SESSION, ExperimentFile
 from .fixtures import agent_result, judgments, pipeline_result, run, verdict, workspace
 
@@ -72,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     selection.add_options(group)
     recovery.add_options(group)
+    gate.add_options(group)
     parser.addini(
         "scylla_results", "directory that holds the results directories", default="results"
     )

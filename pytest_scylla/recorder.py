@@ -319,9 +319,36 @@ class Recorder:
         for top in dict.fromkeys(one.path.parent for one in self.summaries if one.agent_name):
             write_agents_report(top, latest=latest)
             self.overviews.append(top / "report.md")
+        self._name_suite()
+
+    def _name_suite(self) -> None:
+        """The tiers' figures as properties of the suite, where a JUnit file is written."""
+        from .reports.ci import suite_properties
+
+        for plugin in self.config.pluginmanager.get_plugins():
+            if not hasattr(plugin, "add_global_property"):
+                continue
+            for summary in self.summaries:
+                for name, value in suite_properties(summary):
+                    plugin.add_global_property(name, value)
 
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
-    def remember_unfinished(self) -> None:
+    def pytest_sessionfinish_publish(self) -> None:
+        """The tables in the summary of a GitHub job, where this is one."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path or not self.summaries:
+            return
+        from .reports.ci import step_summary
+
+        gate = self.config.pluginmanager.get_plugin("scylla-gate")
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(step_summary(self.summaries, gate.regression if gate else None))
+        except OSError as error:
+            self.trouble = f"GITHUB_STEP_SUMMARY: {error}"
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_remember(self) -> None:
         """After pytest has saved what failed: add what was selected and never finished."""
         self._add_lastfailed(self._unfinished())
 
@@ -344,7 +371,7 @@ class Recorder:
         for path in self.overviews:
             terminalreporter.write_line(f"all agents: {self._shown(path)}")
         if self.trouble:
-            terminalreporter.write_line(f"scylla: no reports: {self.trouble}", red=True)
+            terminalreporter.write_line(f"scylla: not written: {self.trouble}", red=True)
         left = self._unfinished()
         if left:
             terminalreporter.write_line(

@@ -45,6 +45,7 @@ def open_controller(config: pytest.Config) -> None:
         from .html import HtmlColumns
 
         config.pluginmanager.register(HtmlColumns(config, recorder), "scylla-html")
+        _register_gate(config, recorder)
         _register_replay(config)
         _register_live(config, recorder)
     _register_xdist_hooks(config, recorder)
@@ -55,6 +56,13 @@ def _register_live(config: pytest.Config, recorder: Recorder) -> None:
 
     if config.getoption("scylla_live") == "auto" and not config.getoption("collectonly"):
         config.pluginmanager.register(Live(config, recorder, wants_area(config)), "scylla-live")
+
+
+def _register_gate(config: pytest.Config, recorder: Recorder) -> None:
+    if config.getoption("scylla_baseline") and not config.getoption("collectonly"):
+        from .gate import Gate
+
+        config.pluginmanager.register(Gate(config, recorder), "scylla-gate")
 
 
 def open_worker(config: pytest.Config, text: str, selected: list[str]) -> None:

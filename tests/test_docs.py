@@ -318,12 +318,22 @@ def test_ci_runs_our_checks_from_the_oldest_python_on() -> None:
     assert project["requires-python"] == f">={oldest}"
 
 
-def test_the_experiment_in_ci_exists_and_its_reports_are_kept() -> None:
-    _, commands = workflow("experiment")
-    (command,) = [words.split() for words in commands if words.startswith("pytest ")]
+def test_the_experiment_in_ci_exists_and_is_compared_and_its_reports_are_kept() -> None:
+    jobs, commands = workflow("experiment")
+    lines = [line.strip() for command in commands for line in command.splitlines()]
+    (command,) = [line.split() for line in lines if line.startswith("pytest ")]
     assert (ROOT / command[1] / "experiment.yaml").is_file()
     assert "--html=report.html" in command
     assert "--junitxml=junit.xml" in command
+    assert "${gate:+--scylla-baseline=$gate}" in command
+    assert any("gh pr comment" in line and "--body-file table.md" in line for line in lines)
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert all("run" in step or "uses" in step for step in steps)
+    kept = [s["with"]["path"] for s in steps if "upload-artifact" in s.get("uses", "")]
+    assert any("report.html" in path for path in kept)
+    for shell in commands:
+        checked = subprocess.run(["bash", "-n"], input=shell, text=True, check=False)
+        assert checked.returncode == 0
 
 
 def test_every_public_hook_has_an_example_that_is_python() -> None:

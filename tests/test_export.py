@@ -19,7 +19,7 @@ from pytest_scylla.reports.table import COLUMNS, Row, read_table, read_tables, r
 from pytest_scylla.reports.writing import write_reports
 from pytest_scylla.results import CategoryScore, ItemScore, JudgeVote, RunFailure
 from pytest_scylla.statistics import MISSING, scipy_is_there
-from pytest_scylla.store import write_json
+from pytest_scylla.store import RunDir, write_json
 from tests.support.examples import write_result
 from tests.support.experiments import read, snapshot
 
@@ -120,6 +120,19 @@ def test_a_table_read_again_is_the_runs_that_it_was_made_from(results: Path) -> 
     as_json = results / "runs.json"
     as_json.write_text(json.dumps({"runs": [row.model_dump() for row in rows]}))
     assert read_table(as_json) == rows
+
+
+def test_what_the_agent_left_is_named_as_the_judges_named_it(results: Path) -> None:
+    """`agent` of the agent's own stage is its configuration, and says nothing of its work."""
+    inputs = {"agent": {"agent": "settings"}, "judge_01": {"agent": "work", "rubric": "r"}}
+    write_result(results / "T0" / "00-empty" / "run_01", 0.5, inputs=inputs)
+    place = results / "T0" / "00-empty" / "run_02" / "agent"
+    place.mkdir()
+    (place / "output.txt").write_text("done")
+    first, second, third, *_ = rows_of(summarise(results))
+    assert first.agent_digest == "work"
+    assert second.agent_digest == RunDir(place.parent).execution
+    assert third.agent_digest is None
 
 
 def test_parquet_holds_the_same_tables(results: Path) -> None:
@@ -239,10 +252,11 @@ def test_the_newest_results_of_each_experiment_are_read_together(tmp_path: Path)
     write_result(tmp_path / "2026-01-01T00-00-00-toy" / "T0" / "00-empty" / "run_01", 0.0)
     write_tree(tmp_path / "2026-01-02T00-00-00-toy")
     write_tree(tmp_path / "2026-01-01T00-00-00-other", "other")
+    write_tree(tmp_path / "2026-01-01T00-00-00-agents" / "a", "agents/a")
     rows = read_table(tmp_path)
-    assert len(rows) == 26
+    assert len(rows) == 39
     assert all(row.score != 0 for row in rows)
-    assert len({row.key for row in read_tables([tmp_path])}) == 26
+    assert len({row.key for row in read_tables([tmp_path])}) == 39
 
 
 def problem(path: Path, text: str | None = None) -> str:

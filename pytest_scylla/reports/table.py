@@ -134,7 +134,11 @@ def _row(summary: ExperimentSummary, tier: str, subtest: str, run: RunSummary) -
 def _agent_digest(run: RunSummary) -> str | None:
     """As the judges' slots recorded it; of the files, where they did not."""
     stages = run.result.inputs if run.result else {}
-    said = [inputs["agent"] for inputs in stages.values() if "agent" in inputs]
+    said = [
+        inputs["agent"]
+        for stage, inputs in stages.items()
+        if stage.startswith("judge_") and "agent" in inputs
+    ]
     if said or run.attempts > 1:
         return said[0] if said else None
     there = RunDir(run.path)
@@ -186,14 +190,23 @@ def results_below(path: Path) -> list[Path]:
     if is_results_tree(path):
         return [path]
     newest: dict[str, Path] = {}
-    for name in folders(path):
-        if is_results_tree(path / name):
-            newest[ResultsTree(path / name).experiment_id] = path / name
+    for place in _places(path):
+        newest[ResultsTree(place).experiment_id] = place
     if not newest:
         raise InputError(
             path, "", "no results in it", "name a results directory: results/<time>-<experiment>"
         )
     return list(newest.values())
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Results directories in a directory, and in those of experiments with several agents."""
+    for name in folders(path):
+        if is_results_tree(path / name):
+            yield path / name
+        else:
+            inner = (path / name / agent for agent in folders(path / name))
+            yield from (place for place in inner if is_results_tree(place))
 
 
 def _of_csv(path: Path) -> Iterator[Mapping[str, Any]]:

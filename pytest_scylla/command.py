@@ -1,0 +1,121 @@
+"""The command `scylla`, for those who only look: what the plugin does, without running tests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .errors import EXIT_REGRESSION, ScyllaError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit status: 0, 2 for bad input, 8 where `compare` finds a loss."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.does(options)
+        sys.stdout.flush()
+    except (ScyllaError, OSError) as error:
+        print(f"scylla: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scylla", description="Look at results of pytest-scylla. `pytest` runs experiments."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, does: object, help: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(does=does)
+        return command
+
+    results = "a results directory, or a directory of such: then the newest of each experiment"
+    status = add("status", _status, "how far the runs and their judges have come, and the figures")
+    status.add_argument("directory", type=Path, metavar="DIR", help=results)
+    report = add("report", _report, "write reports and exports anew where they are out of date")
+    report.add_argument("directory", type=Path, metavar="DIR", help=results)
+    report.add_argument("--parquet", action="store_true", help="also write the tables as Parquet")
+    compare = add("compare", _compare, "compare two sets of results on the cells that both have")
+    tables = f"{results}; or a table of runs (CSV, JSON)"
+    compare.add_argument("before", type=Path, metavar="A", help=f"the earlier results: {tables}")
+    compare.add_argument("after", type=Path, metavar="B", help="the later ones, likewise")
+    compare.add_argument(
+        "--alpha", type=_share, default=0.05, help="chance of a false alarm over all tiers (0.05)"
+    )
+    init = add("init", _init, "write a small experiment that runs at once with `pytest DIR`")
+    init.add_argument("directory", type=Path, metavar="DIR", help="a new or empty folder")
+    return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("a number between 0 and 1 is needed")
+    return value
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from .reports.summary import summarise
+    from .reports.table import results_below
+    from .reports.terminal import closing_table
+    from .status import tree_counts
+    from .tree import ResultsTree
+
+    for place in results_below(options.directory):
+        print(os.path.relpath(place))
+        _say(tree_counts(ResultsTree(place)).table())
+        _say(["", *closing_table(summarise(place)), ""])
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .reports.export import write_parquet
+    from .reports.table import results_below
+    from .reports.terminal import closing_table
+    from .reports.writing import write_reports
+    from .tenancy import Tenancy
+    from .tree import ResultsTree
+
+    for place in results_below(options.directory):
+        tenancy = Tenancy(place)
+        tenancy.take()
+        try:
+            summary = write_reports(place, keep=ResultsTree(place).foreign)
+            if options.parquet:
+                write_parquet(summary)
+        finally:
+            tenancy.leave()
+        _say([*closing_table(summary), f"report: {os.path.relpath(place / 'report.md')}", ""])
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from .reports.table import read_table
+    from .statistics import MISSING, scipy_is_there
+
+    if not scipy_is_there():
+        raise ScyllaError(MISSING)
+    from .reports.regression import find_regressions, lines_of
+
+    before, after = read_table(options.before), read_table(options.after)
+    regression = find_regressions(before, after, options.alpha)
+    _say(lines_of(regression))
+    return EXIT_REGRESSION if regression.worse else 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    from .starter import write_starter
+
+    _say(os.path.relpath(path) for path in write_starter(options.directory))
+    print(f"next: pytest {options.directory}")
+    return 0

@@ -1,0 +1,99 @@
+"""--scylla-baseline: the session fails where a tier got worse than in earlier results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .errors import EXIT_REGRESSION, InputError
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+    from .reports.regression import Regression
+    from .reports.table import Row
+
+
+def add_options(group: pytest.OptionGroup) -> None:
+    """What the gate can be told."""
+    group.addoption(
+        "--scylla-baseline",
+        metavar="DIR_OR_FILE",
+        help="compare with earlier results (a results directory, a directory of such, or a table "
+        f"of runs); exit status {EXIT_REGRESSION} where a tier got worse",
+    )
+    group.addoption(
+        "--scylla-alpha",
+        type=float,
+        default=0.05,
+        metavar="P",
+        help="chance of a false alarm of --scylla-baseline, over all tiers (default: 0.05)",
+    )
+
+
+class Gate:
+    """Only in the process that the user started: reads the baseline before anything is paid."""
+
+    def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
+        self.config = config
+        self.recorder = recorder
+        self.baseline = Path(
+            config.invocation_params.dir, config.getoption("scylla_baseline")
+        ).resolve()
+        self.alpha: float = config.getoption("scylla_alpha")
+        self.before: list[Row] = []
+        self.regression: Regression | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Read the baseline as it is now; what cannot be compared is a usage error."""
+        from .reports.table import read_table, results_below
+        from .statistics import MISSING, scipy_is_there
+
+        if not scipy_is_there():
+            raise pytest.UsageError(f"--scylla-baseline: {MISSING}")
+        if not 0 < self.alpha < 1:
+            raise pytest.UsageError(f"--scylla-alpha {self.alpha:g}: name a number between 0 and 1")
+        try:
+            places = results_below(self.baseline) if self.baseline.is_dir() else []
+            self._refuse_own({place.resolve() for place in places})
+            self.before = read_table(self.baseline)
+        except InputError as error:
+            raise pytest.UsageError(f"--scylla-baseline: {error}") from None
+
+    def _refuse_own(self, places: set[Path]) -> None:
+        own = places & {known.results.resolve() for known in self.recorder.known.values()}
+        for place in own:
+            raise pytest.UsageError(
+                f"--scylla-baseline: this session goes on with {place}: it cannot be compared with "
+                "itself\n  next: name earlier results, or start new ones with --scylla-fresh"
+            )
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Compare, once the reports are written; a tier that got worse fails the session."""
+        if not self.recorder.summaries:
+            return
+        from .reports.regression import find_regressions
+        from .reports.table import rows_of
+
+        after = [row for summary in self.recorder.summaries for row in rows_of(summary)]
+        names = {row.experiment for row in after}
+        before = [row for row in self.before if row.experiment in names]
+        self.regression = find_regressions(before, after, self.alpha)
+        if self.regression.worse and session.exitstatus in (0, 1):
+            session.exitstatus = EXIT_REGRESSION
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """A section of its own."""
+        if self.regression is None:
+            return
+        from .reports.regression import lines_of
+
+        terminalreporter.write_sep("=", f"scylla: against {self.baseline}")
+        *lines, verdict = lines_of(self.regression)
+        for line in lines:
+            terminalreporter.write_line(line)
+        worse = self.regression.worse
+        terminalreporter.write_line(verdict, red=worse, bold=worse)

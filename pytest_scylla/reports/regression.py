@@ -1,0 +1,244 @@
+"""An earlier set of results against a later one: what got worse, and why verdicts flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..statistics import Unknown
+from ..statistics.comparison import Difference, Pair, compare, fewest_units, more_runs
+from ..statistics.inference import holm
+from .markdown_report import NONE, number
+from .table import Key, Row
+from .terminal import columns
+
+Standing = Literal["worse", "undecided", "no worse"]
+Cause = Literal["agent", "judge", "infrastructure", "unknown"]
+
+CAUSES: dict[Cause, str] = {
+    "agent": "the agent did something else",
+    "judge": "the same work was judged differently",
+    "infrastructure": "infrastructure",
+    "unknown": "one side does not record what the agent did",
+}
+LONGEST = 20
+"""Flipped verdicts that are shown one by one."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A cell whose verdict is another one now."""
+
+    before: Row
+    after: Row
+    cause: Cause
+
+    def __str__(self) -> str:
+        row = self.after
+        error = f" ({row.error})" if self.cause == "infrastructure" and row.error else ""
+        place = f"{row.experiment}/{row.tier}/{row.subtest}/run_{row.run_number:02d}"
+        return f"{place}: {_word(self.before)} → {_word(row)}: {CAUSES[self.cause]}{error}"
+
+
+@dataclass(frozen=True)
+class TierChange:
+    """A tier in both sets."""
+
+    tier: str
+    passed: tuple[int, int]
+    """Of the matched cells, before and after."""
+    difference: Difference
+    p: float
+    """Corrected for the number of tiers."""
+    standing: Standing
+    more: int | Unknown
+    """Units (runs or tasks) that would decide, where it is undecided."""
+
+    @property
+    def said(self) -> str:
+        """The standing, in words."""
+        if self.standing != "undecided":
+            return self.standing
+        if isinstance(self.more, Unknown):
+            return f"not enough runs to tell: {self.more.reason}"
+        if not self.more:
+            return "not enough runs to tell"
+        return f"not enough runs to tell: {self.more} more {self.difference.unit}s would decide"
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Two sets of results, cell by cell."""
+
+    alpha: float
+    tiers: tuple[TierChange, ...]
+    flips: tuple[Flip, ...]
+    only_before: int
+    """Cells that the later set does not have."""
+    only_after: int
+    unjudged: int
+    """Cells of both that lack a verdict on one side."""
+    agents: tuple[str, str] | None = None
+    """The agents, where cells were matched although they are not the same."""
+
+    @property
+    def worse(self) -> bool:
+        """Some tier got worse, beyond chance."""
+        return any(tier.standing == "worse" for tier in self.tiers)
+
+
+def find_regressions(
+    before: Sequence[Row], after: Sequence[Row], alpha: float = 0.05
+) -> Regression:
+    """Compare on the cells that both have; `alpha`: chance of any false alarm over all tiers."""
+    agents = _other_agents(before, after)
+    old, new = _by_key(before, agents is not None), _by_key(after, agents is not None)
+    both = [(old[key], row) for key, row in new.items() if key in old]
+    judged = [(b, a) for b, a in both if b.score is not None and a.score is not None]
+    flips = tuple(Flip(b, a, cause) for b, a in both if (cause := _cause(b, a)) is not None)
+    return Regression(
+        alpha=alpha,
+        tiers=tuple(_tiers(judged, alpha)),
+        flips=flips,
+        only_before=len(old.keys() - new.keys()),
+        only_after=len(new.keys() - old.keys()),
+        unjudged=len(both) - len(judged),
+        agents=agents,
+    )
+
+
+def _other_agents(before: Sequence[Row], after: Sequence[Row]) -> tuple[str, str] | None:
+    """Where each side has one agent, and not the same: the comparison is of the agents."""
+    old, new = ({row.agent_model for row in rows} for rows in (before, after))
+    if len(old) == len(new) == 1 and old != new:
+        return old.pop(), new.pop()
+    return None
+
+
+def _by_key(rows: Sequence[Row], any_agent: bool) -> dict[Key, Row]:
+    return {row.key._replace(agent_model="") if any_agent else row.key: row for row in rows}
+
+
+def _cause(before: Row, after: Row) -> Cause | None:
+    """Why a verdict is another one; None where it is not."""
+    if before.passed is None or before.passed == after.passed:
+        return None
+    if after.passed is None:
+        return "infrastructure" if after.error else None
+    if before.agent_digest is None or after.agent_digest is None:
+        return "unknown"
+    return "judge" if before.agent_digest == after.agent_digest else "agent"
+
+
+def _tiers(pairs: Sequence[tuple[Row, Row]], alpha: float) -> Iterator[TierChange]:
+    names = sorted({after.tier for _, after in pairs})
+    groups = {name: [pair for pair in pairs if pair[1].tier == name] for name in names}
+    found = {name: compare([_pair(*pair) for pair in group]) for name, group in groups.items()}
+    known = {name: diff for name, diff in found.items() if not isinstance(diff, Unknown)}
+    corrected = holm([difference.p for difference in known.values()])
+    for (name, difference), p in zip(known.items(), corrected, strict=True):
+        share = alpha / len(known)
+        standing = _standing(difference, p, alpha, share)
+        yield TierChange(
+            tier=name,
+            passed=(
+                sum(bool(before.passed) for before, _ in groups[name]),
+                sum(bool(after.passed) for _, after in groups[name]),
+            ),
+            difference=difference,
+            p=p,
+            standing=standing,
+            more=more_runs(difference.units, share) if standing == "undecided" else 0,
+        )
+
+
+def _pair(before: Row, after: Row) -> Pair:
+    """The agents of an experiment (`<experiment>/<agent>`) have one task."""
+    assert before.score is not None
+    assert after.score is not None
+    return Pair(after.experiment.partition("/")[0], before.score, after.score)
+
+
+def _standing(difference: Difference, p: float, alpha: float, share: float) -> Standing:
+    if p < alpha:
+        return "worse"
+    too_few = len(difference.units) < fewest_units(share)
+    return "undecided" if too_few or difference.change < 0 else "no worse"
+
+
+def _word(row: Row) -> str:
+    return "error" if row.passed is None else ("passed" if row.passed else "failed")
+
+
+# -- in words ------------------------------------------------------------------------------------
+
+HEAD = ["tier", "cells", "passed", "score before", "after", "change", "95 %", "p", "so"]
+
+
+def table_of(regression: Regression) -> list[list[str]]:
+    """Head and a line for each tier."""
+    return [HEAD, *map(_line, regression.tiers)]
+
+
+def _line(tier: TierChange) -> list[str]:
+    found = tier.difference
+    interval = NONE
+    if not isinstance(found.interval, Unknown):
+        low, high = found.interval
+        interval = f"{low:+.3f} to {high:+.3f}"
+    return [
+        tier.tier,
+        str(found.cells),
+        f"{tier.passed[0]} → {tier.passed[1]}",
+        number(found.before),
+        number(found.after),
+        f"{found.change:+.3f}",
+        interval,
+        number(tier.p),
+        tier.said,
+    ]
+
+
+def notes(regression: Regression) -> list[str]:
+    """What else is to be known of the comparison."""
+    lines = []
+    if regression.agents:
+        before, after = regression.agents
+        lines.append(f"the agents are not the same: {before or '?'} before, {after or '?'} now")
+    if not regression.tiers:
+        lines.append("no cell is judged in both: there is nothing to compare")
+    counts = {
+        "only before": regression.only_before,
+        "only now": regression.only_after,
+        "without a verdict on one side": regression.unjudged,
+    }
+    left = [f"{count} {where}" for where, count in counts.items() if count]
+    if left:
+        lines.append(f"cells left out: {', '.join(left)}")
+    if regression.flips:
+        lines.append(f"flipped verdicts: {len(regression.flips)}")
+        lines += [f"  {flip}" for flip in regression.flips[:LONGEST]]
+    if len(regression.flips) > LONGEST:
+        lines.append(f"  and {len(regression.flips) - LONGEST} more")
+    return lines
+
+
+def verdict(regression: Regression) -> str:
+    """The comparison in one line."""
+    for standing, said in (
+        ("worse", f"worse (p < {regression.alpha:g}, corrected for the number of tiers)"),
+        ("undecided", "not enough runs to tell"),
+    ):
+        names = [tier.tier for tier in regression.tiers if tier.standing == standing]
+        if names:
+            return f"{', '.join(names)}: {said}"
+    return "no tier got worse" if regression.tiers else "nothing was compared"
+
+
+def lines_of(regression: Regression) -> list[str]:
+    """All of it, for a terminal; the last line is the verdict."""
+    table = table_of(regression) if regression.tiers else []
+    figures = columns([line[:-1] for line in table])
+    lines = [f"{left}  {line[-1]}" for left, line in zip(figures, table, strict=True)]
+    return [*lines, *notes(regression), verdict(regression)]
