@@ -363,7 +363,6 @@ def summarise_run(run: RunDir, *, latest: bool = False) -> RunSummary:
     """Read a run directory; `latest`: which attempt counts."""
     attempts = run.attempt_numbers()
     result = latest_result(run) if latest else counted_result(run)
-    agent = None if result else read_model(run.agent_result, AgentResult)
     return RunSummary(
         number=run.number,
         path=run.path,
@@ -371,5 +370,15 @@ def summarise_run(run: RunDir, *, latest: bool = False) -> RunSummary:
         failure=None if result else read_model(run.error, RunFailure),
         attempts=len(attempts) + 1,
         counts="latest" if latest else "first",
-        cost_usd=result.cost_usd if result else (agent.cost_usd if agent else None),
+        cost_usd=result.cost_usd if result else _unjudged_cost(run),
     )
+
+
+def _unjudged_cost(run: RunDir) -> float | None:
+    """USD of a run without a verdict: of its agent, and of the judgments that were not enough."""
+    agent = read_model(run.agent_result, AgentResult)
+    if agent is None:
+        return None
+    slots = [run.judge_slot(number) / "judgment.json" for number in run.slot_numbers()]
+    judged = [read_model(path, Judgment) for path in slots]
+    return total([agent.cost_usd, *(judgment.cost_usd for judgment in judged if judgment)])

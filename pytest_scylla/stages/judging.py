@@ -213,7 +213,8 @@ def _judge(
             inputs = _with_fallback(run, number, inputs)
             judgment = _stepped_in(judgment, _ask(run, fallback, second, inputs), fallback)
     write_json(slot / "timing.json", timing("judge", judgment.duration_seconds))
-    write_json(slot / "judgment.json", run.sealed(judgment), sync=judge.paid)
+    paid = any(one.paid for one in (judge, fallback) if one)
+    write_json(slot / "judgment.json", run.sealed(judgment), sync=paid)
     return judgment
 
 

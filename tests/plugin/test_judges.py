@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from pytest_scylla.results import TokenStats, token_stats
-from tests.support.experiments import IN_PROCESS, TWO_WORKERS, Experiment, command, read, rubric
+from tests.support.experiments import (
+    IN_PROCESS,
+    TWO_WORKERS,
+    WORKS,
+    Experiment,
+    command,
+    read,
+    rubric,
+)
 from tests.support.judges import KEY, USAGE, graded
 from tests.support.messages_server import Answer, Body, Failure, MessagesServer, Reply, Usage, judge
 
@@ -87,13 +95,15 @@ def test_a_panel_with_a_judge_that_always_fails_gives_verdicts_by_the_others(
 def test_without_a_quorum_there_is_an_error_and_later_only_the_missing_slots_are_asked(
     pytester: pytest.Pytester,
 ) -> None:
-    toy = panel(pytester, model(HAIKU), model(SONNET), model(OPUS))
+    free = """echo '{"result": "done", "usage": {}, "total_cost_usd": 0}'"""
+    toy = panel(pytester, model(HAIKU), model(SONNET), model(OPUS), agent=f"{WORKS}; {free}")
     with MessagesServer(unless(SONNET, OPUS), script_all=True) as server:
         result = session(toy, server, *IN_PROCESS)
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines(["*1 of 3 judgments are valid and 2 are needed*"])
     assert toy.verdicts() == {}
     report = json.dumps(read(toy.results / "report.json"))
+    assert "$0.0002" in (toy.results / "report.md").read_text()  # what the one judgment has cost
     assert not any(f'"{key}": 0' in report for key in ("score", "mean_score", "median_score"))
     first = told(server)
     with MessagesServer(unless(), script_all=True) as server:
