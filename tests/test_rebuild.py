@@ -85,6 +85,17 @@ def test_checkpoint_and_reports_come_back_as_far_as_the_runs_know(tmp_path: Path
         assert below(expected, read(path)) == expected, path
 
 
+def test_links_between_reports_lead_somewhere_in_a_tree_with_phases(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, PHASES["phases"])
+    rebuild(tree)
+    for path in tmp_path.rglob("report.json"):
+        report = read(path)
+        found = [child["report"] for child in report.get("children", ())]
+        found += [report[name] for name in ("parent",) if name in report]
+        assert found
+        assert [name for name in found if not (path.parent / name).is_file()] == [], path
+
+
 def test_a_verdict_is_made_of_judgments_where_there_is_a_quorum(tmp_path: Path) -> None:
     tree = ResultsTree(write_tree(tmp_path))
     for tier, subtest in RUNS.items():

@@ -9,7 +9,7 @@ from ..statistics import mean
 from ..store import digest
 from .panel import PanelFigures, Seat
 from .spending import Spending
-from .summary import KS, ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
+from .summary import KS, ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary, link
 
 
 def run_report(run: RunSummary) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> dict[str, Any]:
                 "passed": run.result.judge_passed if run.result else None,
                 "error": run.failure.kind if run.failure else None,
                 "attempts": run.attempts,
-                "report": f"./{run.name}/report.json",
+                "report": f"./{link(run.path, subtest.path)}/report.json",
             }
             for run in subtest.runs
         ],
@@ -87,7 +87,7 @@ def tier_report(tier: TierSummary) -> dict[str, Any]:
         "best": {
             "subtest": best.id,
             "score": best.figures.median_score,
-            "report": f"./{best.id}/report.json",
+            "report": f"./{link(best.path, tier.path)}/report.json",
         }
         if best
         else None,
@@ -99,11 +99,11 @@ def tier_report(tier: TierSummary) -> dict[str, Any]:
                 "cost": subtest.figures.cost,
                 "errors": subtest.figures.errors,
                 "selected": best is not None and subtest.id == best.id,
-                "report": f"./{subtest.id}/report.json",
+                "report": f"./{link(subtest.path, tier.path)}/report.json",
             }
             for subtest in tier.subtests
         ],
-        "parent": "../report.json",
+        "parent": f"{tier.above}/report.json",
     }
 
 
@@ -172,7 +172,7 @@ def experiment_report(
         "best": {
             "tier": best.id,
             "subtest": best.best.id,
-            "report": f"./{best.id}/report.json",
+            "report": f"./{link(best.path, experiment.path)}/report.json",
         }
         if best and best.best
         else None,
@@ -182,7 +182,7 @@ def experiment_report(
                 "best_subtest": tier.best.id if tier.best else None,
                 "best_score": tier.best.figures.median_score if tier.best else None,
                 "cost": tier.figures.cost,
-                "report": f"./{tier.id}/report.json",
+                "report": f"./{link(tier.path, experiment.path)}/report.json",
             }
             for tier in experiment.tiers
         ],
@@ -302,5 +302,5 @@ def _best_run(subtest: SubtestSummary) -> dict[str, Any] | None:
     return {
         "run_number": best.number,
         "score": best.result.judge_score,
-        "report": f"./{best.name}/report.json",
+        "report": f"./{link(best.path, subtest.path)}/report.json",
     }

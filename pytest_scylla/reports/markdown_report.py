@@ -8,7 +8,7 @@ from ..results import JudgeVote, PipelineResult
 from ..store import read_model
 from .panel import PanelFigures, own_totals
 from .spending import Spending
-from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary
+from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary, link
 
 NONE = "–"
 
@@ -142,7 +142,8 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
     """One subtest."""
     rows = [
         [
-            f"[{run.name}]({run.name}/report.md)" + (" ↻" if run.attempts > 1 else ""),
+            f"[{run.name}]({link(run.path, subtest.path)}/report.md)"
+            + (" ↻" if run.attempts > 1 else ""),
             number(run.result.judge_score) if run.result else NONE,
             run.result.judge_grade if run.result else NONE,
             _outcome(run),
@@ -170,13 +171,14 @@ def tier_report(tier: TierSummary) -> str:
     """One tier."""
     rows = [
         [
-            f"[{s.id}]({s.id}/report.md)" + (" ★" if tier.best and s.id == tier.best.id else ""),
+            f"[{s.id}]({link(s.path, tier.path)}/report.md)"
+            + (" ★" if tier.best and s.id == tier.best.id else ""),
             *row(s.figures),
         ]
         for s in tier.subtests
     ]
     return (
-        f"# {tier.id}\n\n[experiment](../report.md)\n\n{_figures(tier.figures)}\n"
+        f"# {tier.id}\n\n[experiment]({tier.above}/report.md)\n\n{_figures(tier.figures)}\n"
         f"{table(['subtest', *HEAD], rows)}\n★: the best subtest, which others inherit.\n"
     )
 
@@ -187,9 +189,9 @@ def experiment_report(
     """The whole experiment."""
     rows = [
         [
-            f"[{tier.id}]({tier.id}/report.md)",
+            f"[{tier.id}]({link(tier.path, experiment.path)}/report.md)",
             *row(tier.figures),
-            f"[{tier.best.id}]({tier.id}/{tier.best.id}/report.md)" if tier.best else NONE,
+            _best_link(tier, experiment),
         ]
         for tier in experiment.tiers
     ]
@@ -292,6 +294,11 @@ def _list_differences(figures: Figures) -> str:
         f"\nIn {len(found)} of {figures.judged} runs the agent's own figure of its cost is more "
         f"than 1 % off the price list: together {money(own)}, by the list {money(listed)}.\n"
     )
+
+
+def _best_link(tier: TierSummary, experiment: ExperimentSummary) -> str:
+    best = tier.best
+    return f"[{best.id}]({link(best.path, experiment.path)}/report.md)" if best else NONE
 
 
 HEAD = ["runs", "passed", "failed", "errors", "pass rate", "mean score", "cost", "cost of pass"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +27,15 @@ from ..statistics import (
     wilson,
 )
 from ..store import RunDir, digest, read_model
-from ..tree import ResultsTree
+from ..tree import PHASES, ResultsTree
 
 KS = (1, 2, 3, 5, 10)
 """Runs at once that pass@k and pass^k are given for, as far as there are as many."""
+
+
+def link(to: Path, start: Path) -> str:
+    """From the report of one level to the directory of another: relative, as links are written."""
+    return Path(os.path.relpath(to, start)).as_posix()
 
 
 @dataclass(frozen=True)
@@ -255,6 +261,11 @@ class TierSummary:
     path: Path
     subtests: tuple[SubtestSummary, ...]
     best: SubtestSummary | None
+
+    @property
+    def above(self) -> str:
+        """The way to the experiment's directory; in a tree with phases it is two up."""
+        return "../.." if self.path.parent.name in PHASES else ".."
 
     @cached_property
     def figures(self) -> Figures:
