@@ -22,6 +22,7 @@ from typing import Any
 from .errors import STATUSES, RunError
 from .prices import Usage, plain_name
 from .processes import clean_environment
+from .providers import REFUSALS
 from .results import TokenStats, ToolCall, Turn, cut, token_stats
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
@@ -262,6 +263,18 @@ def _rest(model: str, total: TokenStats, told: Sequence[Usage]) -> Usage:
     own = [usage.tokens for usage in told if plain_name(usage.model) == plain_name(model)]
     length = sum(tokens.prompt for tokens in own) // len(own) if own else 0
     return Usage(model, total.less(sum(own, TokenStats())), length)
+
+
+def refusal(line: str) -> tuple[int, float | None] | None:
+    """What a line of output says of a request that the API refused and that is repeated: status,
+    and seconds until then."""
+    if '"api_retry"' not in line:
+        return None
+    event = next(events(line), {})
+    status, delay = int(event.get("error_status") or 0), event.get("retry_delay_ms")
+    if event.get("subtype") != "api_retry" or status not in REFUSALS.values():
+        return None
+    return status, delay / 1000 if isinstance(delay, (int, float)) else None
 
 
 def events(stdout: str) -> Iterator[dict[str, Any]]:

@@ -35,7 +35,7 @@ ASSUMED = {
     "judge": TokenStats(input_tokens=10_000, output_tokens=2_000),
 }
 """Tokens of one run of an agent (in prompts of 30,000) and of one judgment, where nothing is known
-of earlier ones. Rounded up from small coding tasks; only a start."""
+of earlier ones: an assumption, which the plan prints, and nothing measured."""
 
 ASSUMED_PROMPT = 30_000
 ASSUMED_COST = 1.0

@@ -15,7 +15,8 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,10 +76,13 @@ class Patience:
 
     most: float
     """Seconds."""
-    left: float = -1.0
+    used: float = 0.0
+    """Seconds that have been waited."""
 
-    def __post_init__(self) -> None:
-        self.left = self.most
+    @property
+    def left(self) -> float:
+        """Seconds that one is still ready to wait."""
+        return self.most - self.used
 
 
 class Provider:
@@ -119,7 +123,7 @@ class Provider:
             raise self._too_long(pause, patience)
         step = min(pause, 1.0)
         time.sleep(step)
-        patience.left -= step
+        patience.used += step
 
     def _too_long(self, pause: float, patience: Patience) -> RunError:
         state = self.state
@@ -202,6 +206,16 @@ class Provider:
 
     def _write(self, state: State) -> None:
         write_json(self._path, asdict(state))
+
+
+Turn = Callable[[str | None, Patience], AbstractContextManager[Provider | None]]
+"""Takes the URL of a provider and gives a place among those who ask it; None: nobody shares it."""
+
+
+@contextlib.contextmanager
+def no_turn(endpoint: str | None, patience: Patience) -> Iterator[None]:
+    """A turn that nobody else takes part in."""
+    yield None
 
 
 def provider_name(url: str) -> str:

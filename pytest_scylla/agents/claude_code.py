@@ -28,15 +28,14 @@ from ..claude import (
     api_error,
     check_access,
     endpoint,
-    events,
     find_program,
     keyless,
     program_version,
+    refusal,
     turns,
 )
 from ..errors import KINDS, RunError
 from ..processes import Finished, Invocation
-from ..providers import REFUSALS
 from ..results import Turn
 from ..tiers import Setup
 from . import Agent, Answer, Job, crash
@@ -89,13 +88,7 @@ class ClaudeCode(Agent):
 
     def refusal(self, line: str) -> tuple[int, float | None] | None:
         """An event `api_retry`."""
-        if '"api_retry"' not in line:
-            return None
-        event = next(events(line), {})
-        status, delay = int(event.get("error_status") or 0), event.get("retry_delay_ms")
-        if event.get("subtype") != "api_retry" or status not in REFUSALS.values():
-            return None
-        return status, delay / 1000 if isinstance(delay, (int, float)) else None
+        return refusal(line)
 
     def identity(self) -> Mapping[str, Any]:
         """Model, thinking, turn limit, arguments and variables; not the time limit, the program's

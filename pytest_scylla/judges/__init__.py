@@ -16,6 +16,7 @@ from ..experiment import Task
 from ..judge_answer import JudgeAnswer, asked_items, read_answer
 from ..judge_prompt import Exhibits, Prompt, Template
 from ..prices import PriceList
+from ..providers import Turn, no_turn
 from ..results import AgentResult, ItemScore, PipelineResult, TokenStats
 from ..store import write_text
 
@@ -66,6 +67,11 @@ class Evidence:
     def cost_usd(self, model: str, tokens: TokenStats) -> float | None:
         """What one request to a model costs, by the price list; None where it has no price."""
         return self.prices.cost_usd(model, tokens) if self.prices.known(model) else None
+
+    turn: Turn = no_turn
+    """A place among all who ask a model's provider."""
+    max_wait: float = 60.0
+    """Seconds that a judge waits for a provider that takes no requests, in all."""
 
     def prompt(self, most: int = MOST_EVIDENCE) -> Prompt:
         """The prompt with the evidence in it (`most` characters of it), saved as prompt.md.

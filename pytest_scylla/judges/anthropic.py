@@ -23,6 +23,7 @@ from pydantic import Field
 from ..claude import api_error, check_access, endpoint, keyless
 from ..errors import RunError
 from ..judge_answer import answer_schema
+from ..providers import REFUSALS, Patience, Provider
 from ..results import TokenStats, token_stats
 from ..yamlfile import Strict
 from . import MOST_EVIDENCE, Account, BadAnswer, Evidence, Grading, converse
@@ -52,11 +53,8 @@ class Anthropic(Strict):
     max_tokens: int = Field(default=8_000, ge=1)
     """Tokens of one answer at most."""
     timeout: float = Field(default=300.0, gt=0)
-    """Seconds for one answer, with all attempts and the waiting between them. A repair round has
-    as much again."""
-    longest_wait: float = Field(default=60.0, ge=0)
-    """Seconds that the API may ask to wait (`retry-after`); asked for more, the judge gives up at
-    once."""
+    """Seconds for one answer, with all attempts and the waiting between them, but for a provider
+    that takes no requests (`--scylla-max-wait`). A repair round has as much again."""
     attempts: int = Field(default=8, ge=1)
     """Requests for one answer at most."""
     max_evidence: int = Field(default=MOST_EVIDENCE, ge=1_000)
@@ -160,19 +158,35 @@ class _Conversation:
     def _answered(self, deadline: float, account: Account) -> _Reply:
         """A whole answer; requests that fail for a time are sent again until the deadline.
 
-        This is the one place that knows of every request how it ended.
+        What is waited for the provider does not count. This is the one place that knows of every
+        request how it ended.
         """
-        for attempt in range(self.judge.attempts):
+        patience, attempt = Patience(self.evidence.max_wait), 0
+        while True:
             reply = _Reply()
             try:
-                self._request(reply, deadline)
+                with self.evidence.turn(self.judge.endpoint, patience) as provider:
+                    if self._took(provider, reply, deadline + patience.used):
+                        return reply
             except _Failed as failed:
-                self._wait(failed, attempt, deadline)
-            else:
-                return reply
+                self._wait(failed, attempt, deadline + patience.used)
+                attempt += 1
             finally:
                 self._count(reply, account)
-        raise AssertionError("the last attempt returns or raises")
+
+    def _took(self, provider: Provider | None, reply: _Reply, deadline: float) -> bool:
+        """Ask once; False where the provider refused, and all who ask it know that now."""
+        try:
+            self._request(reply, deadline)
+        except _Failed as failed:
+            status = failed.status
+            if provider is None or status not in REFUSALS.values() or not failed.again:
+                raise
+            provider.refused(status, failed.wait)
+            return False
+        if provider is not None:
+            provider.answered()
+        return True
 
     def _request(self, reply: _Reply, deadline: float) -> None:
         """Send the messages once, and fill `reply` as the answer comes.
@@ -212,7 +226,7 @@ class _Conversation:
     def _wait(self, failed: _Failed, attempt: int, deadline: float) -> None:
         """Wait before the next attempt. Raises RunError where there is to be none."""
         wait = failed.wait
-        if wait is not None and wait > min(self.judge.longest_wait, deadline - time.monotonic()):
+        if wait is not None and wait > min(self.evidence.max_wait, deadline - time.monotonic()):
             until = datetime.now(UTC) + timedelta(seconds=wait)
             said = f"{failed}; it asks to wait until {until:%Y-%m-%d %H:%M:%S} UTC ({wait:.0f} s)"
             raise _hopeless(failed.status, said)

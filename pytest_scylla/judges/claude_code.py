@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ from ..claude import (
     find_program,
     keyless,
     program_version,
+    refusal,
 )
 from ..errors import RunError
 from ..judge_answer import answer_schema
 from ..processes import Finished, Invocation, clean_environment, run
+from ..providers import REFUSALS, Patience, Provider, seconds_until_reset
 from ..scratch import scratch
 from ..yamlfile import Strict
 from . import NO_TOKENS, Account, BadAnswer, Evidence, Grading, converse
@@ -122,13 +125,22 @@ class _Session:
     def ask(self, complaint: str | None, account: Account) -> str:
         """The program's next answer. Raises BadAnswer or RunError."""
         said = complaint or self.evidence.prompt_by_paths(self.desk).text
-        finished = self._run(said)
-        stream = Stream(finished.stdout)
-        self._count(stream, account)
-        self.session = stream.init.get("session_id", self.session)
-        error = _error(stream, finished)
+        patience = Patience(self.evidence.max_wait)
+        while True:
+            with self.evidence.turn(self.judge.endpoint, patience) as provider:
+                finished = self._run(said, provider)
+                stream = Stream(finished.stdout)
+                self._count(stream, account)
+                error = _error(stream, finished)
+                if provider is None or error is None or error.kind not in REFUSALS:
+                    break
+                wait = seconds_until_reset(str(error), datetime.now().astimezone())
+                provider.refused(REFUSALS[error.kind], wait)
         if error:
             raise error
+        if provider is not None:
+            provider.answered()
+        self.session = stream.init.get("session_id", self.session)
         _check(stream, finished, self.judge)
         answer = stream.last.get("structured_output")
         return json.dumps(answer) if isinstance(answer, dict) else stream.text
@@ -141,7 +153,7 @@ class _Session:
             account.add(stream.tokens, stream.cost)
         self.told = bool(stream.last)
 
-    def _run(self, said: str) -> Finished:
+    def _run(self, said: str, provider: Provider | None) -> Finished:
         self.rounds += 1
         own = {"HOME": str(self.home), "TMPDIR": str(self.home), **QUIET}
         env = clean_environment({**own, **access(os.environ), **self.judge.env})
@@ -153,10 +165,18 @@ class _Session:
                 env=env,
                 stdin=said,
                 timeout=self.judge.timeout,
+                heard=None if provider is None else partial(_hear, provider),
             ),
             slot / f"stdout_{self.rounds}.log",
             slot / f"stderr_{self.rounds}.log",
         )
+
+
+def _hear(provider: Provider, line: str) -> None:
+    """Refusals that the program meets itself are told to all who ask the provider."""
+    told = refusal(line)
+    if told:
+        provider.refused(*told)
 
 
 def _check(stream: Stream, finished: Finished, judge: ClaudeCode) -> None:

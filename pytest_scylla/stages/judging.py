@@ -206,6 +206,8 @@ def _judge(
             executed=executed_items(run),
             lost=lost,
             saved=None if files else saved,
+            turn=run.evaluation.turn,
+            max_wait=run.evaluation.max_wait,
         )
         judgment = _ask(run, judge, evidence, inputs)
         if fallback and not judgment.is_valid:
