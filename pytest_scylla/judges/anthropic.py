@@ -180,7 +180,7 @@ class _Conversation:
             self._request(reply, deadline)
         except _Failed as failed:
             status = failed.status
-            if provider is None or status not in REFUSALS.values() or not failed.again:
+            if provider is None or status is None or not _waited_for(failed):
                 raise
             provider.refused(status, failed.wait)
             return False
@@ -243,6 +243,10 @@ class _Conversation:
         if reply.usage is not None:
             tokens: TokenStats = token_stats(reply.usage)
             account.add(tokens, self.evidence.cost_usd(self.judge.model, tokens))
+
+
+def _waited_for(failed: _Failed) -> bool:
+    return failed.again and failed.status in REFUSALS.values()
 
 
 def _take(event: Any, reply: _Reply) -> None:
