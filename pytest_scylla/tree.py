@@ -19,6 +19,7 @@ PHASES = ("completed", "in_progress")
 OTHERS = frozenset({"config", *PHASES})
 """Directories beside the tiers."""
 
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-")
 _RUN = re.compile(r"run_\d+")
 
 
@@ -55,7 +56,7 @@ class ResultsTree:
     def experiment_id(self) -> str:
         """The experiment's id, as the tree says it; else the directory's name."""
         said = self.config.get("experiment_id") or self.checkpoint.get("experiment_id")
-        return str(said or self.path.name)
+        return str(said or _title(self.path))
 
     def tiers(self) -> list[str]:
         """The tiers: in the order of the configuration, then what else is there."""
@@ -113,6 +114,13 @@ class ResultsTree:
             if Path(str(manifest.get("fixture_config_path"))).stem == subtest:
                 return number
         return subtest
+
+
+def _title(path: Path) -> str:
+    """What a directory's name says of the experiment; one of several agents lies below it."""
+    above = _STAMP.sub("", path.parent.name)
+    one_of_several = above != path.parent.name and not _STAMP.match(path.name)
+    return f"{above}/{path.name}" if one_of_several else path.name
 
 
 def is_results_tree(path: Path) -> bool:

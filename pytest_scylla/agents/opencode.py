@@ -51,8 +51,7 @@ SKILLS, AGENTS = ".claude/skills/", ".claude/agents/"
 
 TOOLS = {
     "bash": {"Bash"},
-    "edit": {"Edit", "MultiEdit"},
-    "write": {"Write"},
+    "edit": {"Edit", "MultiEdit", "NotebookEdit", "Write"},
     "read": {"Read"},
     "glob": {"Glob", "LS"},
     "grep": {"Grep"},
@@ -61,7 +60,7 @@ TOOLS = {
     "skill": {"Skill"},
     "task": {"Task", "Agent"},
 }
-"""Its tools -> the tools of a tier that leave each on."""
+"""Its permissions -> the tools of a tier that leave each on; `edit` is for all that write."""
 
 
 class OpenCode(Agent):
@@ -174,7 +173,8 @@ class OpenCode(Agent):
         }
         if setup.tools is not None:
             needed = {*setup.tools, *_needed(setup)}
-            config["tools"] = {name: bool(on & needed) for name, on in TOOLS.items()}
+            denied = [name for name, on in TOOLS.items() if not on & needed]
+            config["permission"] = {"*": "allow", **dict.fromkeys(denied, "deny")}
         return config
 
     # -- what came back

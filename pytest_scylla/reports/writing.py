@@ -10,7 +10,7 @@ from typing import Any
 from ..evaluation import write_if_changed
 from ..statistics import scipy_is_there
 from ..store import RunDir, now, read_json, write_json
-from ..tree import ResultsTree
+from ..tree import ResultsTree, folders
 from . import json_report, markdown_report
 from .export import write_exports
 from .panel import panel_figures
@@ -67,8 +67,9 @@ def write_agents_report(results: Path, *, latest: bool = False) -> list[Experime
 
     Returns their summaries, also of those that the session did not touch.
     """
-    trees = sorted(path.parent.parent for path in results.glob("*/config/experiment.json"))
-    agents = [one for one in (summarise(tree, latest=latest) for tree in trees) if one.agent_name]
+    trees = [results / name for name in folders(results)]
+    found = [summarise(tree, latest=latest) for tree in trees if ResultsTree(tree).tiers()]
+    agents = [one for one in found if one.agent_name]
     if agents:
         data, text = json_report.agents_report(agents), markdown_report.agents_report(agents)
         _write(results, data, text, keep=False)

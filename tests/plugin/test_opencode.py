@@ -112,7 +112,7 @@ def test_what_a_tier_gives_reaches_the_model_there_and_nowhere_else(
 
 
 def test_tools_tokens_and_transcript(ablation: Observed) -> None:
-    assert ablation.tools("T2/01-outline") == {"write", "bash", "outline_outline"}
+    assert ablation.tools("T2/01-outline") == {"write", "edit", "bash", "outline_outline"}
     agent = ablation.results("open") / "T2/01-outline/run_01/agent"
     found = read(agent / "result.json")["token_stats"]
     assert (found["input_tokens"], found["cache_read_tokens"]) == (30, 21)

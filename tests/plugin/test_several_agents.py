@@ -128,3 +128,18 @@ def test_an_experiment_that_gets_a_second_agent_begins_a_new_directory(
     assert toy.results != alone
     assert (toy.results / "plain" / "T0").is_dir()
     assert not (toy.results / "config").exists()
+
+
+def test_an_agent_that_cannot_start_is_in_the_report_with_its_errors(
+    pytester: pytest.Pytester,
+) -> None:
+    toy = with_two_agents(pytester)
+    lost = {"adapter": "codex", "model": "m", "executable": "/no/such/codex"}
+    toy.configure(agents=[toy.settings["agents"][0], lost], prices={"m": {"input": 1, "output": 1}})
+    done = toy.run("-k", "00-empty", env={"OPENAI_API_KEY": "a-key-for-tests"})
+    done.assert_outcomes(passed=1, errors=1)
+    done.stdout.fnmatch_lines(["*scylla: toy/codex*"])
+    children = {
+        c["agent"]: c["summary"]["errors"] for c in read(toy.path("report.json"))["children"]
+    }
+    assert children == {"codex": 1, "plain": 0}
