@@ -6,7 +6,6 @@ of the results: that is how often they were paid, whatever the results say.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from pytest_scylla.store import read_json
 from tests.support.experiments import (
     IN_PROCESS,
     TWO_WORKERS,
@@ -126,12 +126,9 @@ class Storm(Experiment):
             if not self.exists(run):
                 continue
             place = self.path(run)
-            if (place / "agent" / "result.json").exists() and not (
-                place / "agent" / "started.json"
-            ).exists():
-                result = json.loads((place / "agent" / "result.json").read_text())
-                if result["exit_code"] == 0:
-                    agents.add(run)
+            result = read_json(place / "agent" / "result.json")  # a live session may move it
+            if result and not result["exit_code"] and not (place / "agent/started.json").exists():
+                agents.add(run)
             if (place / "judge" / "judge_02" / "judgment.json").exists():
                 judged.add(run)
         return {BEGUN: agents, JUDGING: judged}
