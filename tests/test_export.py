@@ -203,6 +203,25 @@ def test_statistics_tell_tiers_apart(results: Path) -> None:
     assert (described["n"], described["pass_rate"]) == (6, 1.0)
 
 
+def test_the_page_says_how_sure_the_differences_are(results: Path, tmp_path: Path) -> None:
+    write_reports(results)
+    page = (results / "report.md").read_text()
+    assert (
+        "Scores of tiers differ (Kruskal-Wallis p 0.0039); apart, corrected for all pairs" in page
+    )
+    subtest = (results / "T1" / "00-empty" / "report.md").read_text()
+    assert "| 5 | 1.000 | 1.000 |" in subtest
+    summary = read(results / "T1" / "00-empty" / "report.json")["summary"]
+    assert (
+        f"Median score {summary['median_score']:.3f}, deviation {summary['std_dev']:.3f}" in subtest
+    )
+    write_result(tmp_path / "one" / "T0" / "00-empty" / "run_01", 0.5)
+    write_reports(tmp_path / "one")
+    said = (tmp_path / "one" / "report.md").read_text()
+    assert "Whether tiers differ cannot be told: 2 groups are needed, there are 0." in said
+    assert "deviation –, consistency –, implementation rate –" in said
+
+
 def test_a_single_run_or_none_gives_reasons_and_no_numbers(tmp_path: Path) -> None:
     root = tmp_path / "one"
     write_result(root / "T0" / "00-empty" / "run_01", 0.5)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..results import JudgeVote, PipelineResult
+from ..statistics import mean
 from ..store import read_model
 from .panel import PanelFigures, own_totals
 from .spending import Spending
-from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, TierSummary, link
+from .summary import (
+    KS,
+    ExperimentSummary,
+    Figures,
+    RunSummary,
+    SubtestSummary,
+    TierSummary,
+    link,
+)
 
 NONE = "–"
 
@@ -158,6 +167,7 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
         f"# {tier} / {subtest.id}\n\n[tier](../report.md) · [what it puts into the workspace]"
         f"(config_manifest.json)\n\n{_figures(subtest.figures)}\n{table(head, rows)}"
         "\n↻: more than one execution.\n"
+        f"{_several(subtest.figures)}"
     )
 
 
@@ -184,9 +194,9 @@ def tier_report(tier: TierSummary) -> str:
 
 
 def experiment_report(
-    experiment: ExperimentSummary, money_spent: Spending, panel: PanelFigures
+    experiment: ExperimentSummary, money_spent: Spending, panel: PanelFigures, surety: str = ""
 ) -> str:
-    """The whole experiment."""
+    """The whole experiment; `surety` says how sure its differences are."""
     rows = [
         [
             f"[{tier.id}]({link(tier.path, experiment.path)}/report.md)",
@@ -204,7 +214,7 @@ def experiment_report(
     )
     return (
         f"# {experiment.id}\n\n{up}{_figures(experiment.figures)}\n"
-        f"{table(['tier', *HEAD, 'best'], rows)}\n{said}"
+        f"{table(['tier', *HEAD, 'best'], rows)}\n{said}{surety}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
         f"{judges(panel)}"
@@ -323,8 +333,27 @@ def _figures(figures: Figures) -> str:
         f"{figures.passed} of {figures.judged} judged runs passed ({rate(figures)}); "
         f"{figures.errors} without a verdict. Mean score {number(figures.mean_score)}, "
         f"cost {money(figures.cost)}, cost of pass {money(figures.cost_of_pass)}, "
-        f"{figures.tokens.total:,} tokens.\n" + repeated(figures)
+        f"{figures.tokens.total:,} tokens.\n\n{_spread(figures)}" + repeated(figures)
     )
+
+
+def _spread(figures: Figures) -> str:
+    rate, seconds = mean(figures.implementation_rates), mean(figures.durations)
+    return (
+        f"Median score {number(figures.median_score)}, deviation {number(figures.deviation)}, "
+        f"consistency {number(figures.consistency)}, implementation rate {number(rate)}; "
+        f"a run costs {money(figures.mean_cost)} and takes {number(seconds, 1)} s.\n"
+    )
+
+
+def _several(figures: Figures) -> str:
+    """Of a subtest: the chance that one of k runs passes, and that all of them do."""
+    rows = [
+        [str(k), number(figures.pass_at_k(k)), number(figures.pass_hat_k(k))]
+        for k in KS
+        if 1 < k <= figures.judged
+    ]
+    return f"\n{table(['runs at once', 'one passes', 'all pass'], rows)}" if rows else ""
 
 
 def repeated(figures: Figures) -> str:

@@ -87,6 +87,27 @@ def statistics(rows: Sequence[Row], votes: Votes) -> dict[str, Any]:
     return found
 
 
+def differences(statistics: Mapping[str, Any]) -> str:
+    """In words, whether the scores of an experiment's tiers differ beyond chance."""
+    omnibus = [one for one in statistics.get("omnibus_tests", ()) if one["metric"] == "score"]
+    lines = []
+    for one in omnibus:
+        if "p_value" not in one:
+            lines.append(f"Whether tiers differ cannot be told: {one['reason']}.\n")
+            continue
+        pairs = [
+            f"{pair['tier1']} and {pair['tier2']}"
+            for pair in statistics["pairwise_comparisons"]
+            if pair["metric"] == "score" and pair.get("is_significant")
+        ]
+        apart = (
+            f"apart, corrected for all pairs: {', '.join(pairs)}" if pairs else "no pair is apart"
+        )
+        word = "differ" if one["is_significant"] else "do not differ beyond chance"
+        lines.append(f"Scores of tiers {word} (Kruskal-Wallis p {one['p_value']:.2g}); {apart}.\n")
+    return "".join(lines)
+
+
 def _groups(rows: Sequence[Row], *names: str) -> Iterator[Group]:
     """The runs that have these columns in common, in the order of the table."""
     found: dict[tuple[str, ...], list[Row]] = {}

@@ -15,7 +15,7 @@ from . import json_report, markdown_report
 from .export import write_exports
 from .panel import panel_figures
 from .spending import spent
-from .statistics_report import statistics_of
+from .statistics_report import differences, statistics_of
 from .summary import ExperimentSummary, RunSummary, summarise, summarise_run
 
 
@@ -36,7 +36,7 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
     experiment = summarise(results, latest=latest)
     money, panel = spent(results), panel_figures(experiment)
     write_exports(experiment, keep=keep)
-    write_statistics(experiment, keep=keep)
+    surety = differences(write_statistics(experiment, keep=keep))
     for tier in experiment.tiers:
         for subtest in tier.subtests:
             _write(
@@ -54,7 +54,7 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
     _write(
         results,
         json_report.experiment_report(experiment, money, panel),
-        markdown_report.experiment_report(experiment, money, panel),
+        markdown_report.experiment_report(experiment, money, panel, surety),
         keep,
     )
     path = results / "checkpoint.json"
@@ -81,15 +81,16 @@ def write_run_report(path: Path, *, keep: bool = False) -> None:
     _write_run_report(summarise_run(RunDir(path)), keep)
 
 
-def write_statistics(experiment: ExperimentSummary, *, keep: bool = False) -> None:
-    """export/statistics.json, unless it is made from these runs already."""
+def write_statistics(experiment: ExperimentSummary, *, keep: bool = False) -> dict[str, Any]:
+    """export/statistics.json, unless it is made from these runs already; returns what it says."""
     path = experiment.path / "export" / "statistics.json"
     kept = read_json(path)
-    if kept is not None and keep:
-        return
     wanting = kept is not None and kept.get("left_out") is not None and scipy_is_there()
-    if kept is None or wanting or kept.get("made_from") != experiment.digest:
-        write_json(path, statistics_of([experiment]))
+    if kept is not None and (keep or (kept.get("made_from") == experiment.digest and not wanting)):
+        return kept
+    made = statistics_of([experiment])
+    write_json(path, made)
+    return made
 
 
 def _is_current(run: RunSummary, keep: bool) -> bool:
