@@ -18,7 +18,15 @@ from .errors import NotRun, RunError
 from .experiment import Experiment, StepConfig
 from .history import History, assumed_cost, executions
 from .prices import PriceList, built_in_prices
-from .results import AgentResult, ConfigManifest, Inputs, RunResult, SealedRecord
+from .results import (
+    VERSION,
+    AgentResult,
+    ConfigManifest,
+    Inputs,
+    RunResult,
+    SealedRecord,
+    changed_inputs,
+)
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed
@@ -169,7 +177,16 @@ class Evaluation:
             "prompt": digest(task.prompt),
             "agent": digest(dict(self.agent.identity())),
             **self._isolation_input(),
+            **self._version_input(),
         }
+
+    def _version_input(self) -> Inputs:
+        """The version of the agent's program, where the program is there and tells it."""
+        try:
+            version = self.agent.version()
+        except RunError:
+            return {}
+        return {VERSION: digest(version)} if version else {}
 
     def _isolation_input(self) -> Inputs:
         """What keeps the agent in its place, where something does: it can do less there."""
@@ -586,7 +603,7 @@ class Run:
         if result is None or not result.inputs:
             return result
         try:
-            return result if self.agent_inputs().items() <= result.inputs.items() else None
+            return None if changed_inputs(result.inputs, self.agent_inputs()) else result
         except NotRun:
             return result  # its parents are gone: there is nothing newer to compare it with
 
@@ -627,8 +644,8 @@ class Run:
             return True  # its parents are gone: there is nothing newer to compare it with
         if {name for name in result.inputs if name.startswith("judge_")} - expected.keys():
             return False
-        return all(
-            inputs.items() <= result.inputs.get(stage, {}).items()
+        return not any(
+            changed_inputs(result.inputs.get(stage, {}), inputs)
             for stage, inputs in expected.items()
         )
 

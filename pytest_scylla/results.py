@@ -89,6 +89,18 @@ def _kept_for_an_hour(usage: Mapping[str, Any]) -> int:
 Inputs = dict[str, str]
 """What a stage was made from: name of the input -> digest."""
 
+VERSION = "version"
+"""The input that is known only where the agent's program is: compared where both sides have it."""
+
+
+def changed_inputs(stored: Inputs, asked: Inputs) -> list[str]:
+    """The inputs in which what a stage was made from differs from what is asked now."""
+    return sorted(
+        name
+        for name, value in asked.items()
+        if stored.get(name) != value and (name in stored or name != VERSION)
+    )
+
 
 class AgentResult(SealedRecord):
     """agent/result.json: what an agent did, once it ended by itself or by a limit."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .errors import NotRun, ScyllaError
 from .evaluation import Run
-from .results import AgentResult, Inputs, Judgment, PipelineResult, RunResult
+from .results import AgentResult, Inputs, Judgment, PipelineResult, RunResult, changed_inputs
 from .stages import execution
 from .stages.judging import earlier_judgment
 from .status import agent_status
@@ -125,5 +125,5 @@ def _changes(stored: Inputs, asked: Inputs) -> str | None:
     """Which inputs differ. A result without inputs comes from elsewhere, and is believed."""
     if not stored:
         return None
-    changed = sorted(name for name in asked if stored.get(name) != asked[name])
+    changed = changed_inputs(stored, asked)
     return f"changed: {', '.join(changed)}" if changed else None

@@ -133,3 +133,38 @@ def test_the_newest_inputs_count_in_the_reports(toy: Experiment) -> None:
     toy.run().assert_outcomes(failed=3)
     summary = read(toy.path("report.json"))["summary"]
     assert (summary["total_runs"], summary["passed"], summary["mean_score"]) == (3, 0, 0.0)
+
+
+VERSIONED = """
+from pathlib import Path
+from pytest_scylla.agents.command import Command
+from pytest_scylla.errors import RunError
+
+PROGRAM = Path(__file__).parent / "program"
+
+class Versioned(Command):
+    @property
+    def told_version(self):
+        if not PROGRAM.exists():
+            raise RunError.of("no_cli", "there is no program")
+        return PROGRAM.read_text()
+
+def pytest_scylla_agents():
+    return {"versioned": Versioned}
+"""
+
+
+def test_another_version_of_the_agents_program_is_another_agent(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester)
+    toy.write("conftest.py", VERSIONED)
+    toy.configure(agent={**toy.settings["agent"], "adapter": "versioned"})
+    toy.write("program", "1.0")
+    toy.run().assert_outcomes(passed=1)
+    toy.run().assert_outcomes(passed=1)
+    (toy.directory / "program").unlink()
+    toy.run().assert_outcomes(passed=1)
+    assert toy.executions == once_each("T0/00-empty/run_01"), "what is there needs no program"
+    toy.write("program", "1.1")
+    toy.run("--scylla-explain").stdout.fnmatch_lines(["*agent * again * changed: version"])
+    toy.run().assert_outcomes(passed=1)
+    assert toy.executions == {"T0/00-empty/run_01": 2}
