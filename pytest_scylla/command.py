@@ -17,6 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.does(options)
         sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ScyllaError, OSError) as error:
         print(f"scylla: {error}", file=sys.stderr)
         return 2

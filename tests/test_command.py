@@ -61,6 +61,13 @@ def test_a_loss_has_an_exit_status_of_its_own(tmp_path: Path) -> None:
     assert scylla(tmp_path, "compare", "b", "a").returncode == 0
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    write_result(tmp_path / "a" / "T0" / "00-x" / "run_01", 0.9)
+    piped = f"exec {SCYLLA} status {tmp_path / 'a'} > >(exec true); wait"
+    found = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, check=False)
+    assert found.stderr == ""
+
+
 def test_bad_input_gets_one_message_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     for arguments, said in (
