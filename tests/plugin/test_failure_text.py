@@ -69,9 +69,9 @@ def test_disagreeing_votes_and_an_invalid_slot_are_shown(pytester: pytest.Pytest
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "score 0.* (grade C) is below the pass threshold 0.6",
+            "score 0.456 (grade C) is below the pass threshold 0.6",
             "  judge 1 (rubric-checks): 0.250 failed: *",
-            "  judge 2 (kind): 0.* passed: I like it",
+            f"  judge 2 (kind): {10.6 / 16:.3f} passed: I like it",
             "  judge 3 (broken): not valid*",
         ]
     )

@@ -8,6 +8,7 @@ from tests.support.experiments import (
     Experiment,
     once_each,
     read,
+    rubric,
     run_pytest,
 )
 
@@ -50,7 +51,8 @@ def pytest_scylla_judges():
 
 
 def with_own_adapters(pytester: pytest.Pytester, name: str) -> Experiment:
-    toy = Experiment(pytester, name)
+    opinion = {"id": "Q1", "check": "the house likes it", "points": 1}
+    toy = Experiment(pytester, name, rubric=rubric(opinion))
     toy.write("conftest.py", ADAPTERS.format(word=name))
     toy.configure(
         agent={"adapter": "house-agent"}, judges=[{"adapter": "house-judge", "share": 0.75}]
