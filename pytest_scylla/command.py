@@ -98,7 +98,9 @@ def _report(options: argparse.Namespace) -> int:
                 write_parquet(summary)
         finally:
             tenancy.leave()
-        _say([*closing_table(summary), f"report: {os.path.relpath(place / 'report.md')}", ""])
+        files = {"report": place / "report.md", "page": place / "report.html"}
+        named = [f"{name}: {os.path.relpath(path)}" for name, path in files.items()]
+        _say([*closing_table(summary), *named, ""])
     return 0
 
 

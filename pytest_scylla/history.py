@@ -77,6 +77,12 @@ def cost_so_far(run: Path) -> float | None:
     return _Reader(ResultsTree(run.parents[2]))._cut_off(str(log)) if log.exists() else None
 
 
+def finished_at(run: Path) -> str:
+    """When a run's agent ended, ISO 8601; nothing where that is not known."""
+    told = _object(f"{run}/agent/timing.json") or {}
+    return str(told.get("measured_at") or "")
+
+
 class _Reader:
     def __init__(self, tree: ResultsTree) -> None:
         self.tree = tree

@@ -79,7 +79,9 @@ class HtmlColumns:
 
         head, *body = rows(summary)
         lines = [_line("th", head), *(_line("td", row) for row in body)]
-        title = f"{escape(summary.id)} ({self._link(summary.path / 'report.md', 'report')})"
+        links = {"page": summary.path / "report.html", "report": summary.path / "report.md"}
+        there = [self._link(path, name) for name, path in links.items() if path.exists()]
+        title = f"{escape(summary.id)} ({', '.join(there)})"
         style = "border-collapse:collapse;font-variant-numeric:tabular-nums"
         return f'<h3>{title}</h3><table style="{style}">{"".join(lines)}</table>'
 

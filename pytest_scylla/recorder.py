@@ -366,6 +366,7 @@ class Recorder:
             for line in closing_table(summary):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
+            terminalreporter.write_line(f"page: {self._shown(summary.path / 'report.html')}")
         if self.compared:
             terminalreporter.write_line(self.compared)
         for path in self.overviews:

@@ -172,15 +172,15 @@ LONGEST = 10_000
 """Characters of a text in a transcript."""
 
 
-def cut(value: Any) -> Any:
+def cut(value: Any, longest: int = LONGEST) -> Any:
     """A value with its long texts cut in the middle, and a mark that says so."""
-    if isinstance(value, str) and len(value) > LONGEST:
-        half = LONGEST // 2
+    if isinstance(value, str) and len(value) > longest:
+        half = longest // 2
         return f"{value[:half]}[… {len(value) - 2 * half} characters cut …]{value[-half:]}"
     if isinstance(value, dict):
-        return {str(name): cut(part) for name, part in value.items()}
+        return {str(name): cut(part, longest) for name, part in value.items()}
     if isinstance(value, list):
-        return [cut(part) for part in value]
+        return [cut(part, longest) for part in value]
     return value
 
 

@@ -172,7 +172,8 @@ def test_current_files_are_left_alone_and_stale_ones_made_anew(results: Path) ->
         *(f"export/{n}" for n in ("runs.csv", "judges.csv", "criteria.csv", "subtests.csv")),
         *("export/summary.json", "export/statistics.json", "checkpoint.json"),
         *(f"{n}report.{kind}" for n in ("", "T0/", "T0/00-empty/") for kind in ("json", "md")),
-        *("T0/result.json", "T0/best_subtest.json"),
+        *("T0/result.json", "T0/best_subtest.json", "report.html"),
+        *(f"charts/{n}.svg" for n in ("tiers", "cost-and-score", "criteria", "judges")),
         *(f"T0/00-empty/run_01/{n}" for n in ("report.json", "report.md", "run_result.json")),
     }
 

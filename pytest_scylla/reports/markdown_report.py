@@ -155,7 +155,7 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
             + (" ↻" if run.attempts > 1 else ""),
             number(run.result.judge_score) if run.result else NONE,
             run.result.judge_grade if run.result else NONE,
-            _outcome(run),
+            outcome(run),
             money(run.cost_usd),
             f"{run.result.duration_seconds:.1f} s" if run.result else NONE,
             f"{run.result.token_stats.total:,}" if run.result else NONE,
@@ -171,7 +171,8 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
     )
 
 
-def _outcome(run: RunSummary) -> str:
+def outcome(run: RunSummary) -> str:
+    """`passed` or `failed`; `error` with its kind, or `not finished`, without a verdict."""
     if run.result is not None:
         return _vote(run.result.judge_passed)
     return f"error: {run.failure.kind}" if run.failure else "not finished"
@@ -221,12 +222,12 @@ def experiment_report(
     )
 
 
-def judges(panel: PanelFigures) -> str:
-    """What the judges gave and cost, and how far they agree."""
-    if not panel.seats:
-        return ""
-    head = ["judge", "model", "asked", "valid", "not asked", "mean score", "cost", "each"]
-    rows = [
+SEATS = ["judge", "model", "asked", "valid", "not asked", "mean score", "cost", "each"]
+
+
+def seat_rows(panel: PanelFigures) -> list[list[str]]:
+    """The figures under SEATS, as text."""
+    return [
         [
             str(seat.number),
             seat.models,
@@ -239,7 +240,13 @@ def judges(panel: PanelFigures) -> str:
         ]
         for seat in panel.seats
     ]
-    parts = [f"\n## Judges\n\n{table(head, rows)}"]
+
+
+def judges(panel: PanelFigures) -> str:
+    """What the judges gave and cost, and how far they agree."""
+    if not panel.seats:
+        return ""
+    parts = [f"\n## Judges\n\n{table(SEATS, seat_rows(panel))}"]
     pairs = [
         [
             f"{pair.slots[0]} and {pair.slots[1]}",

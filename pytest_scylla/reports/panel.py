@@ -135,6 +135,13 @@ class PanelFigures:
             if apart is not None and same is not None:
                 yield Pair((one, other), len(both), apart, same)
 
+    def both_scores(self, one: int, other: int) -> Iterator[tuple[float, float]]:
+        """The scores that two slots gave, of every run that both have graded."""
+        for votes in self.runs:
+            found = {v.judge_number: v.score for v in votes if _counts(v) and v.score is not None}
+            if one in found and other in found:
+                yield found[one], found[other]
+
     @property
     def saved_calls(self) -> int:
         """Judgments that a sequential panel did not need."""

@@ -13,6 +13,7 @@ from ..store import RunDir, now, read_json, write_json
 from ..tree import ResultsTree, folders
 from . import json_report, markdown_report
 from .export import write_exports
+from .page import write_page
 from .panel import panel_figures
 from .spending import spent
 from .statistics_report import differences, statistics_of
@@ -59,6 +60,7 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
     )
     path = results / "checkpoint.json"
     _write_json(path, checkpoint(experiment, ResultsTree(results)), keep, "last_updated_at")
+    write_page(experiment, money, panel, keep=keep)
     return experiment
 
 

@@ -189,6 +189,22 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> Test | Unknown:
     return _test(stats.spearmanr(first, second))
 
 
+def difference_of_means(first: Sequence[float], second: Sequence[float]) -> Interval | Unknown:
+    """Mean of `first` less mean of `second`, with its 95 % interval for unequal variances.
+
+    B. L. Welch, "The Generalization of 'Student's' Problem", Biometrika 34, 1947.
+    """
+    if min(len(first), len(second)) < 2:
+        return Unknown(f"2 values in each are needed, there are {len(first)} and {len(second)}")
+    if min(first) == max(first) and min(second) == max(second):
+        return Unknown("neither group has any spread")
+    from scipy import stats
+
+    found = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    change = math.fsum(first) / len(first) - math.fsum(second) / len(second)
+    return Interval(change, float(found.low), float(found.high))
+
+
 def scheirer_ray_hare(
     values: Sequence[float], first: Sequence[str], second: Sequence[str]
 ) -> dict[str, Test] | Unknown:

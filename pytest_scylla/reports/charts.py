@@ -1,0 +1,302 @@
+"""The page's charts, as SVG: drawn by pygal, for the page and for papers.
+
+They take their colours from where they stand (`currentColor`), so that they are readable on light
+and on dark ground, and what they say by colour they say by place or by name too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..history import finished_at
+from ..statistics import Unknown, mean
+from .components import Component
+from .markdown_report import money, number, rate
+from .panel import PanelFigures
+from .summary import ExperimentSummary, SubtestSummary
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7f7f7f", "#e69f00")
+"""Told apart by most people who see colours otherwise: M. Okabe and K. Ito, 2008."""
+
+MOST_POINTS = 400
+"""Of one series: more make a file heavy, and a picture no clearer."""
+
+Draw = Callable[[], Any]
+
+
+def charts(
+    experiment: ExperimentSummary, panel: PanelFigures, components: Sequence[Component]
+) -> dict[str, str]:
+    """Name -> SVG, of those for which there is something to show."""
+    drawn = {
+        "tiers": _tiers(experiment),
+        "cost-and-score": _cost_and_score(experiment),
+        "components": _components(components),
+        "criteria": _criteria(experiment),
+        "cost-over-time": _over_time(experiment),
+        "judges": _judges(panel),
+    }
+    return {name: _rendered(name, chart) for name, chart in drawn.items() if chart is not None}
+
+
+def _chart(kind: str, title: str, x: str, y: str, **settings: Any) -> Any:
+    import pygal
+    from pygal.style import Style
+
+    style = Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="currentColor",
+        foreground_strong="currentColor",
+        foreground_subtle="currentColor",
+        guide_stroke_color="currentColor",
+        major_guide_stroke_color="currentColor",
+        opacity=".75",
+        opacity_hover="1",
+        transition="0s",
+        colors=COLOURS,
+        font_family="system-ui, sans-serif",
+        label_font_size=12,
+        major_label_font_size=12,
+        title_font_size=15,
+        legend_font_size=12,
+        value_font_size=11,
+    )
+    made = getattr(pygal, kind)(
+        title=title,
+        x_title=x,
+        y_title=y,
+        style=style,
+        width=760,
+        height=380,
+        js=(),
+        explicit_size=False,
+        disable_xml_declaration=True,
+        legend_at_bottom=True,
+        legend_at_bottom_columns=4,
+        truncate_legend=-1,
+        truncate_label=-1,
+        show_minor_x_labels=True,
+        **settings,
+    )
+    made.config.css.append("inline:.guide.line{opacity:.25}.ci{stroke-width:1.5}")
+    return made
+
+
+_SCRIPT = re.compile(r"<script\b.*?</script>|<script\b[^>]*/>", re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+
+
+def _rendered(name: str, chart: Any) -> str:
+    chart.uuid = name
+    text = chart.render(is_unicode=True)
+    text = _COMMENT.sub("", _SCRIPT.sub("", text))
+    return text.replace("<svg ", '<svg role="img" ', 1)
+
+
+def _tiers(experiment: ExperimentSummary) -> Any:
+    tiers = [tier for tier in experiment.tiers if tier.figures.judged]
+    if not tiers:
+        return None
+    chart = _chart(
+        "Bar",
+        "Pass rate of each tier, with 95 % interval",
+        "tier",
+        "pass rate",
+        range=(0, 1),
+        show_legend=False,
+        value_formatter=_percent,
+    )
+    chart.x_labels = [tier.id for tier in tiers]
+    chart.add("pass rate", [_with_interval(tier.figures) for tier in tiers])
+    return chart
+
+
+def _with_interval(figures: Any) -> dict[str, Any]:
+    low, high = figures.interval
+    return {
+        "value": figures.pass_rate,
+        "ci": {"low": low, "high": high},
+        "label": f"{rate(figures)}, {figures.judged} judged",
+    }
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0%}"
+
+
+# -- cost and score --------------------------------------------------------------------------------
+
+
+def pareto(experiment: ExperimentSummary) -> list[tuple[str, SubtestSummary]]:
+    """Tier and subtest of the set-ups that no other beats in mean cost without a lower mean score,
+    the cheapest first."""
+    found, best = [], float("-inf")
+    for tier, subtest, _, score in sorted(_places(experiment), key=lambda p: (p[2], -p[3])):
+        if score > best:
+            best = score
+            found.append((tier, subtest))
+    return found
+
+
+def _places(experiment: ExperimentSummary) -> Iterator[tuple[str, SubtestSummary, float, float]]:
+    for tier in experiment.tiers:
+        for subtest in tier.subtests:
+            cost, score = subtest.figures.mean_cost, subtest.figures.mean_score
+            if cost is not None and score is not None:
+                yield tier.id, subtest, cost, score
+
+
+def _cost_and_score(experiment: ExperimentSummary) -> Any:
+    places = list(_places(experiment))
+    if not places:
+        return None
+    chart = _chart(
+        "XY",
+        "Mean cost and mean score of every subtest",
+        "USD a run",
+        "mean score",
+        stroke=False,
+        dots_size=5,
+        x_value_formatter=_usd,
+        value_formatter=_score,
+    )
+    for name in dict.fromkeys(tier for tier, *_ in places):
+        points = [
+            {"value": (cost, score), "label": f"{tier}/{s.id}: {money(cost)}, {number(score)}"}
+            for tier, s, cost, score in places
+            if tier == name
+        ]
+        chart.add(name, points[:MOST_POINTS])
+    front = pareto(experiment)
+    line = [(s.figures.mean_cost, s.figures.mean_score) for _, s in front]
+    style = {"width": 2, "dasharray": "6, 4"}
+    chart.add("Pareto front", line, stroke=True, show_dots=len(line) < 2, stroke_style=style)
+    return chart
+
+
+def _usd(value: float) -> str:
+    return f"${value:.4f}" if abs(value) < 1 else f"${value:.2f}"
+
+
+def _score(value: float) -> str:
+    return f"{value:.2f}"
+
+
+# -- what each component adds, criteria, time, judges ----------------------------------------------
+
+MOST_COMPONENTS = 30
+
+
+def _components(components: Sequence[Component]) -> Any:
+    shown = components[:MOST_COMPONENTS]
+    if not shown:
+        return None
+    chart = _chart(
+        "HorizontalBar",
+        "Mean score with a component, less without",
+        "difference",
+        "",
+        show_legend=False,
+        value_formatter=lambda value: f"{value:+.2f}",
+    )
+    chart.height = 110 + 24 * len(shown)
+    chart.x_labels = [f"{one.kind} {one.name}" for one in reversed(shown)]
+    chart.add("difference", [_difference(one) for one in reversed(shown)])
+    return chart
+
+
+def _difference(component: Component) -> dict[str, Any]:
+    point: dict[str, Any] = {"value": component.score}
+    if not isinstance(component.interval, Unknown):
+        point["ci"] = dict(zip(("low", "high"), component.interval, strict=True))
+    return point
+
+
+def criteria(experiment: ExperimentSummary) -> dict[str, list[float | None]]:
+    """Category -> mean score in every tier, over the valid judgments; None where it is N/A."""
+    names: dict[str, None] = {}
+    by_tier: list[dict[str, list[float]]] = []
+    for tier in experiment.tiers:
+        found: dict[str, list[float]] = {}
+        for run in tier.figures.runs:
+            for vote in run.votes:
+                for name, category in vote.criteria_scores.items() if vote.is_valid else ():
+                    names.setdefault(name)
+                    if category.score != "N/A":
+                        found.setdefault(name, []).append(category.score)
+        by_tier.append(found)
+    return {name: [mean(found.get(name, [])) for found in by_tier] for name in names}
+
+
+def _criteria(experiment: ExperimentSummary) -> Any:
+    found = criteria(experiment)
+    if not found:
+        return None
+    chart = _chart(
+        "Bar",
+        "Mean score in every category of the rubric",
+        "tier",
+        "mean score",
+        range=(0, 1),
+        value_formatter=_score,
+    )
+    chart.x_labels = [tier.id for tier in experiment.tiers]
+    for name, values in found.items():
+        chart.add(name.replace("_", " "), values)
+    return chart
+
+
+def _over_time(experiment: ExperimentSummary) -> Any:
+    known = [run for run in experiment.figures.runs if run.cost_usd is not None]
+    done = sorted((finished_at(run.path), run.cost_usd or 0.0) for run in known)
+    costs = [cost for at, cost in done if at]
+    if len(costs) < 2:
+        return None
+    sums, spent = [], 0.0
+    for place, cost in enumerate(costs, 1):
+        spent += cost
+        sums.append((place, spent))
+    step = -(-len(sums) // MOST_POINTS)
+    points = [(0, 0.0), *sums[step - 1 :: step]]
+    points += [sums[-1]] if points[-1] != sums[-1] else []
+    chart = _chart(
+        "XY",
+        "Cost of the runs that count, in the order in which they ended",
+        "runs",
+        "USD",
+        show_legend=False,
+        show_dots=False,
+        fill=True,
+        range=(0, spent or 1.0),
+        x_value_formatter=lambda value: f"{value:.0f}",
+        value_formatter=_usd,
+    )
+    chart.add("cost", points)
+    return chart
+
+
+def _judges(panel: PanelFigures) -> Any:
+    pairs = list(panel.pairs())
+    if not pairs:
+        return None
+    chart = _chart(
+        "XY",
+        "Two judges on the same run",
+        "score by the first",
+        "score by the second",
+        stroke=False,
+        dots_size=3,
+        range=(0, 1),
+        xrange=(0, 1),
+        x_value_formatter=_score,
+        value_formatter=_score,
+    )
+    for pair in pairs:
+        points = list(panel.both_scores(*pair.slots))[:MOST_POINTS]
+        chart.add(f"judges {pair.slots[0]} and {pair.slots[1]}", points)
+    style = {"width": 1, "dasharray": "4, 4"}
+    chart.add("the same", [(0, 0), (1, 1)], stroke=True, show_dots=False, stroke_style=style)
+    return chart
