@@ -21,7 +21,7 @@ from .errors import ScyllaError
 from .evaluation import sealed
 from .experiment import PanelRules
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
-from .status import agent_is_valid, run_is_valid
+from .status import agent_is_valid, has_answered, run_is_valid
 from .store import RunDir, read_json, read_model, write_json
 from .tree import ResultsTree
 
@@ -48,18 +48,26 @@ def rebuild_run(run: RunDir, panel: Panel, secret: str) -> list[str]:
     written: list[str] = []
     if os.path.exists(f"{run.path}/agent/started.json"):
         return written
-    if not agent_is_valid(run):
+    agent = _stored_agent(run)
+    if agent is None and not agent_is_valid(run):
         agent = agent_result_from_logs(run)
         if agent is None:
             return written
         write_json(run.agent_result, sealed(agent, secret) if secret else agent)
         written.append("agent/result.json")
-    if not run_is_valid(run):
-        written += _rebuild_verdict(run, panel, secret)
+    if agent is not None and not run_is_valid(run):
+        written += _rebuild_verdict(run, agent, panel, secret)
     return written
 
 
-def _rebuild_verdict(run: RunDir, panel: Panel, secret: str) -> list[str]:
+def _stored_agent(run: RunDir) -> AgentResult | None:
+    """The agent's result, where it has answered and the result is whole."""
+    if not has_answered(run):
+        return None
+    return read_model(f"{run.path}/agent/result.json", AgentResult)
+
+
+def _rebuild_verdict(run: RunDir, agent: AgentResult, panel: Panel, secret: str) -> list[str]:
     written: list[str] = []
     judged = stored_judgments(run)
     said = read_json(f"{run.path}/judge/result.json")
@@ -69,7 +77,7 @@ def _rebuild_verdict(run: RunDir, panel: Panel, secret: str) -> list[str]:
             return written
         write_json(run.judge / "result.json", said)
         written.append("judge/result.json")
-    result = run_result_from_parts(run, judged, said, panel.tree)
+    result = run_result_from_parts(run, agent, judged, said, panel.tree)
     if result is None:
         return written
     write_json(run.run_result, sealed(result, secret) if secret else result)
@@ -177,14 +185,9 @@ def _sum(costs: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(costs) else None
 
 
-_VOTE = frozenset(JudgeVote.model_fields) - {"judge_number"}
-"""What a vote repeats of a judgment; it was checked when the judgment was read."""
-
-
 def vote(number: int, judgment: Judgment) -> JudgeVote:
     """A judgment as run_result.json shows it."""
-    fields = {name: getattr(judgment, name) for name in _VOTE}
-    return JudgeVote.model_construct(judge_number=number, **fields)
+    return JudgeVote.model_validate({**judgment.__dict__, "judge_number": number})
 
 
 def _nearest(said: Mapping[str, Any], judged: Mapping[int, Judgment]) -> dict[str, CategoryScore]:
@@ -212,12 +215,15 @@ def stored_judgments(run: RunDir) -> dict[int, Judgment]:
 
 
 def run_result_from_parts(
-    run: RunDir, judged: Mapping[int, Judgment], said: Mapping[str, Any], tree: ResultsTree
+    run: RunDir,
+    agent: AgentResult,
+    judged: Mapping[int, Judgment],
+    said: Mapping[str, Any],
+    tree: ResultsTree,
 ) -> RunResult | None:
     """What run_result.json must say; None where parts are missing."""
-    agent = read_model(f"{run.path}/agent/result.json", AgentResult)
     seconds = _seconds(f"{run.path}/agent/timing.json", "agent_duration_seconds")
-    if agent is None or seconds is None or not judged:
+    if seconds is None or not judged:
         return None
     if agent.duration_seconds != seconds:
         agent = agent.model_copy(update={"duration_seconds": seconds})
@@ -244,7 +250,7 @@ def _places(run: RunDir, log: Mapping[str, Any], root: Path | None) -> Places:
     if root is None:
         return Places(cwd, f"{cwd.removesuffix('/workspace')}/agent")
     here = os.path.relpath(run.path, root)
-    shared = Path(cwd).parent.name != run.path.name
+    shared = os.path.basename(os.path.dirname(cwd)) != run.path.name
     return Places(f"{os.path.dirname(here) if shared else here}/workspace", f"{here}/agent")
 
 
@@ -259,7 +265,7 @@ def _judge_seconds(run: RunDir) -> float:
     if total is not None:
         return total
     slots = [
-        _seconds(run.judge_slot(number) / "timing.json", "judge_duration_seconds")
+        _seconds(f"{run.path}/judge/judge_{number:02d}/timing.json", "judge_duration_seconds")
         for number in run.slot_numbers()
     ]
     return sum(seconds for seconds in slots if seconds is not None)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic_core import from_json
-
-from .store import RunDir
+from .store import RunDir, read_json
 from .tree import ResultsTree
 
 AgentStatus = Literal["completed", "results", "failed", "partial", "missing", "stale"]
@@ -47,9 +45,7 @@ def agent_status(run: RunDir) -> AgentStatus:
     partial: begun. A run whose agent was cut off is never more than `failed` or `partial`.
     """
     agent = f"{run.path}/agent"
-    if not os.path.isdir(run.path):
-        return "missing"
-    answered = _size(f"{agent}/output.txt") > 0 and not os.path.exists(f"{agent}/started.json")
+    answered = has_answered(run)
     if answered and os.path.isdir(f"{run.path}/judge") and _is_complete(run):
         return "completed"
     logged = _size(f"{agent}/timing.json") > 0 and _size(f"{agent}/command_log.json") > 0
@@ -73,11 +69,13 @@ def run_is_valid(run: RunDir) -> bool:
 
 def agent_is_valid(run: RunDir) -> bool:
     """The agent has answered, and its result is whole."""
-    return (
-        _size(f"{run.path}/agent/output.txt") > 0
-        and not os.path.exists(f"{run.path}/agent/started.json")
-        and has_fields(f"{run.path}/agent/result.json", AGENT_FIELDS)
-    )
+    return has_answered(run) and has_fields(f"{run.path}/agent/result.json", AGENT_FIELDS)
+
+
+def has_answered(run: RunDir) -> bool:
+    """The agent's answer is there, and the agent was not cut off."""
+    agent = f"{run.path}/agent"
+    return _size(f"{agent}/output.txt") > 0 and not os.path.exists(f"{agent}/started.json")
 
 
 def judge_status(slot: Path, agent_valid: bool) -> JudgeStatus:
@@ -158,31 +156,22 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 def was_not_asked(slot: Path) -> bool:
     """The slots before this one agreed, and nothing is there but the note of it."""
-    judgment = _object(f"{slot}/judgment.json")
+    judgment = read_json(f"{slot}/judgment.json")
     return judgment is not None and judgment.get("asked") is False
 
 
 def _is_valid_judgment(path: str) -> bool:
-    judgment = _object(path)
+    judgment = read_json(path)
     if judgment is None or judgment.get("is_valid") is False:
         return False
     score = judgment.get("score")
     return isinstance(score, (int, float)) and not isinstance(score, bool)
 
 
-def has_fields(path: str, fields: Iterable[str]) -> bool:
+def has_fields(path: str, fields: Set[str]) -> bool:
     """A JSON object with these fields is in the file."""
-    value = _object(path)
-    return value is not None and all(name in value for name in fields)
-
-
-def _object(path: str) -> dict[str, Any] | None:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            value = from_json(file.read())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+    value = read_json(path)
+    return value is not None and fields <= value.keys()
 
 
 def _size(path: str) -> int:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -33,27 +33,33 @@ def now() -> str:
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write `data` to `path` atomically; with `sync`, also flush it to the disk."""
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{name}")
     try:
-        with _created(temporary) as file:
-            file.write(data)
+        file = _created(temporary)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(file, left) :]
             if sync:
-                file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file)
+        finally:
+            os.close(file)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
         raise
 
 
-def _created(path: Path) -> BinaryIO:
-    """A new file, and its directory where there is none yet."""
+def _created(path: str) -> int:
+    """A new file, open to be written, and its directory where there is none yet."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
-        return open(path, "wb")
+        return os.open(path, flags, 0o666)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "wb")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, flags, 0o666)
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
@@ -78,9 +84,19 @@ def text_of(path: Path) -> str:
         return ""
 
 
+_AT_ONCE = 65536
+"""Bytes that one call reads: all of most files."""
+
+
 def _content(path: Path | str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
+    file = os.open(path, os.O_RDONLY)
+    try:
+        parts = [os.read(file, _AT_ONCE)]
+        while len(parts[-1]) == _AT_ONCE:
+            parts.append(os.read(file, _AT_ONCE))
+    finally:
+        os.close(file)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_json(path: Path | str) -> dict[str, Any] | None:

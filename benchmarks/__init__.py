@@ -1,0 +1,1 @@
+"""What the plugin costs: plain scripts, each against a named alternative."""
