@@ -67,6 +67,7 @@ def isolated(
     if config.kind == "none":
         yield invocation
         return
+    invocation = replace(invocation, argv=_at_home(invocation.argv))
     with contextlib.ExitStack() as stack:
         if config.kind == "container":
             stack.callback(_remove_container, config.engine, grounds.workspace)
@@ -145,6 +146,7 @@ def _needed(invocation: Invocation, grounds: Grounds) -> Iterator[Path]:
     named = [Path(word) for word in invocation.argv if word.startswith("/")]
     files = [path for path in named if _is_file(path)]
     files += [Path(invocation.env[name]) for name in NAMED_FILES if name in invocation.env]
+    files += _interpreter(invocation)
     for path in files:
         for place in {_installation(path), _installation(path.resolve())}:
             if place.exists() and not _is_shown(place):
@@ -162,6 +164,27 @@ def _installation(path: Path) -> Path:
     """The packages that a program of npm needs beside it; else the file alone."""
     folders = [folder for folder in path.parents if folder.name == "node_modules"]
     return folders[-1] if folders else path
+
+
+def _at_home(argv: Sequence[str]) -> list[str]:
+    """A program of npm is called where its packages are: inside, a link to it is a file."""
+    program = Path(argv[0])
+    real = program.resolve() if program.is_absolute() else program
+    linked = _installation(real) != real and _installation(program) == program
+    return [str(real if linked else program), *argv[1:]]
+
+
+def _interpreter(invocation: Invocation) -> list[Path]:
+    """What `#!/usr/bin/env NAME` in the program's first line leads to."""
+    try:
+        with open(invocation.argv[0], "rb") as file:
+            words = file.readline(256).split()
+    except OSError:
+        return []
+    if len(words) != 2 or words[0] != b"#!/usr/bin/env":
+        return []
+    found = shutil.which(os.fsdecode(words[1]), path=invocation.env.get("PATH"))
+    return [Path(found)] if found else []
 
 
 def _is_shown(path: Path) -> bool:

@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from pytest_scylla.bubblewrap import unavailable
 from pytest_scylla.isolation import ENGINES, no_engine
 from tests.support.experiments import MODES, Experiment, check, read, rubric, wait_until
 from tests.support.messages_server import MessagesServer, Reply, call, tool_results
+from tests.support.npm import codex_binary, opencode_binary
 
 pytestmark = pytest.mark.skipif(
     bool(unavailable()) and not os.environ.get("CI"), reason=str(unavailable())
@@ -109,6 +111,27 @@ def test_changing_the_isolation_makes_results_stale(pytester: pytest.Pytester) -
     explained = toy.run("--scylla-explain", "--scylla-runs", "1")
     explained.stdout.fnmatch_lines(["*agent * again * changed: isolation"])
 
+
+def test_a_program_of_npm_has_its_packages_and_its_interpreter(pytester: pytest.Pytester) -> None:
+    """As nvm lays them out, below the home directory: a link to the script, which needs a file
+    beside it, and an interpreter found by PATH."""
+    place = pytester.mkdir("nvm")
+    package = place / "lib/node_modules/tool"
+    package.mkdir(parents=True)
+    (package / "part.txt").write_text("done")
+    (package / "tool.js").write_text(f"#!/usr/bin/env sh-{os.getpid()}\n{TOOL}")
+    (place / "bin").mkdir()
+    (place / "bin/tool").symlink_to("../lib/node_modules/tool/tool.js")
+    interpreter = place / f"bin/sh-{os.getpid()}"
+    interpreter.write_text('#!/bin/sh\nexec sh "$@"\n')
+    for path in (package / "tool.js", interpreter):
+        path.chmod(0o755)
+    toy = Experiment(pytester, isolation="bubblewrap", rubric=rubric(check("grep done log.txt")))
+    toy.configure(agent={"adapter": "command", "command": [f"{place}/bin/tool"], "paid": False})
+    toy.run(env={"PATH": f"{place}/bin:{os.environ['PATH']}"}).assert_outcomes(passed=1)
+
+
+TOOL = 'cat "$(dirname "$(realpath "$0")")/part.txt" > log.txt\n'
 
 # -- network ---------------------------------------------------------------------------------------
 
@@ -215,25 +238,53 @@ def test_an_agent_that_fills_the_disk_is_ended_and_judged(
 
 # -- real agents -----------------------------------------------------------------------------------
 
+Agents = tuple[dict[str, Any], str, str]
+"""An agent as experiment.yaml has it, its tool that is a shell, and that tool's argument."""
 
-def test_claude_code_works_in_its_place_and_reaches_its_provider_alone(
-    pytester: pytest.Pytester, servers: list[str], monkeypatch: pytest.MonkeyPatch
+
+def claude_code() -> Agents:
+    return {"adapter": "claude-code", "model": "claude-haiku-4-5"}, "Bash", "command"
+
+
+def codex() -> Agents:
+    agent = {"adapter": "codex", "model": "gpt-5.5", "executable": str(codex_binary())}
+    return agent, "exec_command", "cmd"
+
+
+def opencode() -> Agents:
+    agent = {"adapter": "opencode", "model": "anthropic/claude-haiku-4-5"}
+    return {**agent, "executable": str(opencode_binary())}, "bash", "command"
+
+
+@pytest.mark.parametrize(
+    "which", [claude_code, codex, pytest.param(opencode, marks=pytest.mark.slow)]
+)
+def test_a_real_agent_works_in_its_place_and_reaches_its_provider_alone(
+    pytester: pytest.Pytester,
+    servers: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    which: Callable[[], Agents],
 ) -> None:
+    """Its shell tool looks for another server, the rubric, and the session's process."""
+    agent, tool, argument = which()
     look = f"curl -s -m 5 {servers[0]} || echo nobody; cat {pytester.path}/results/*/rubric.yaml"
     replies = [
-        call("Bash", command=look),
-        call("Bash", command="echo hi > answer.txt"),
+        call(tool, **{argument: f"{look}; ls /proc/{os.getpid()}"}),
+        call(tool, **{argument: "echo hi > answer.txt"}),
         Reply("ok"),
     ]
     toy = Experiment(pytester, isolation={"kind": "bubblewrap", "network": "provider"})
-    toy.configure(agent={"adapter": "claude-code", "model": "claude-haiku-4-5"})
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-for-tests")
+    toy.configure(agent=agent, prices={"gpt-5.5": {"input": 1, "output": 8}})
+    for name in ("ANTHROPIC", "OPENAI"):
+        monkeypatch.setenv(f"{name}_API_KEY", "a-key-for-tests")
     with MessagesServer(replies) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url())
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url()}/v1")
         toy.run().assert_outcomes(passed=1)
         results = [text for request in server.messages() for text in tool_results(request.body)]
         server.check()
-    assert any("nobody" in text and "No such file" in text for text in results), results
+    assert "nobody" in results[0], results
+    assert results[0].count("No such file") == 2, results
 
 
 ENGINE_CONFIG = """
