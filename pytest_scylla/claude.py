@@ -11,15 +11,12 @@ import itertools
 import json
 import shutil
 import subprocess
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import STATUSES, RunError
+from .preflight import ask_for_model
 from .prices import Usage, plain_name
 from .processes import clean_environment
 from .providers import REFUSALS
@@ -86,43 +83,18 @@ def check_access(env: Mapping[str, str], model: str, whose: str = "agent.") -> N
     if not (key or token):
         return
     headers = {"x-api-key": key} if key else {"authorization": f"Bearer {token}"}
-    request = urllib.request.Request(
-        f"{endpoint(env).rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}",
-        headers={"anthropic-version": "2023-06-01", **headers},
-    )
+    headers["anthropic-version"] = "2023-06-01"
     try:
-        _opened(request)
-    except urllib.error.HTTPError as error:
-        _heed(error, model, whose)
-    except OSError as error:
-        raise api_error(None, f"{endpoint(env)}: {error}", whose) from None
-
-
-def _opened(request: urllib.request.Request) -> None:
-    """A passing fault of the network is not the last word."""
-    for left in (2, 1, 0):
-        try:
-            urllib.request.urlopen(request, timeout=15).close()
-        except urllib.error.HTTPError:
-            raise
-        except OSError:
-            if not left:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-
-
-def _heed(answer: urllib.error.HTTPError, model: str, whose: str) -> None:
-    try:
-        error = json.loads(answer.read())["error"]
-        kind, said = error["type"], str(error["message"])
-    except (ValueError, LookupError, TypeError, OSError):
+        error = ask_for_model(f"{endpoint(env).rstrip('/')}/v1/models", model, headers)
+    except OSError as fault:
+        raise api_error(None, f"{endpoint(env)}: {fault}", whose) from None
+    if error is None:
         return
-    if kind in ("authentication_error", "permission_error"):
-        raise api_error(answer.code, said, whose)
-    if kind == "not_found_error" and model.startswith("claude-") and model in said:
-        raise api_error(404, said, whose)
+    if error.type in ("authentication_error", "permission_error"):
+        raise api_error(error.status, error.message, whose)
+    named = model.startswith("claude-") and model in error.message  # `haiku` is no page's name
+    if error.type == "not_found_error" and named:
+        raise api_error(404, error.message, whose)
 
 
 # -- the program -----------------------------------------------------------------------------------

@@ -6,7 +6,14 @@ its answer. So a wrong key is one error, in seconds, and not one for every run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import http.client
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -41,3 +48,57 @@ def _make(path: Path, name: str, check: Callable[[], object]) -> None:
         write_json(path, {"name": name, "error": str(error)})
         raise
     write_json(path, {"name": name, "error": None})
+
+
+# -- the model's page ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ApiError:
+    """An error as an API spells it: `{"error": {"type", "code", "message"}}`."""
+
+    status: int
+    """Of HTTP."""
+    type: str
+    code: str
+    message: str
+
+
+def ask_for_model(models: str, model: str, headers: Mapping[str, str]) -> ApiError | None:
+    """Ask an API for the page of a model, below the URL `models`; that costs nothing.
+
+    None where the page is there, and where the answer is no error of an API's form: a gateway may
+    lack the page. Raises OSError where nobody answers.
+    """
+    page = f"{models}/{urllib.parse.quote(model, safe='')}"
+    try:
+        _open(urllib.request.Request(page, headers=dict(headers)))
+    except urllib.error.HTTPError as answer:
+        return _read(answer)
+    except (ValueError, http.client.HTTPException) as error:  # no URL, or no HTTP
+        raise OSError(str(error) or type(error).__name__) from None
+    return None
+
+
+def _open(request: urllib.request.Request) -> None:
+    """A passing fault of the network is not the last word."""
+    for left in (2, 1, 0):
+        try:
+            urllib.request.urlopen(request, timeout=15).close()
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            if not left:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _read(answer: urllib.error.HTTPError) -> ApiError | None:
+    try:
+        error = json.loads(answer.read())["error"]
+        words = (str(error.get(name)) for name in ("type", "code", "message"))
+        return ApiError(answer.code, *words)
+    except (ValueError, LookupError, TypeError, AttributeError, OSError):
+        return None

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import STATUSES, RunError
+from ..openai import BASE_URL, check_access, endpoint
 from ..prices import Usage
 from ..processes import Finished, Invocation
 from ..results import TokenStats, ToolCall, Turn, cut
@@ -28,9 +29,6 @@ from . import Agent, Answer, Job, ask_version, crash, find_program, json_lines, 
 
 KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 """The first of these that is set is the key; it is taken out of every log."""
-
-BASE_URL = "OPENAI_BASE_URL"
-DEFAULT_URL = "https://api.openai.com/v1"
 
 SKILLS, AGENTS = ".claude/skills/", ".claude/agents/"
 
@@ -102,7 +100,12 @@ class Codex(Agent):
     @property
     def endpoint(self) -> str:
         """URL of the API."""
-        return self.env.get(BASE_URL) or os.environ.get(BASE_URL) or DEFAULT_URL
+        return endpoint({**os.environ, **self.env})
+
+    def preflight(self) -> None:
+        """The program, the key and the model."""
+        self.version()
+        check_access({**os.environ, **self.env}, self._key or KEYS[0], self.model)
 
     @cached_property
     def program(self) -> str:

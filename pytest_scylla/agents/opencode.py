@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from .. import claude, openai
 from ..errors import STATUSES, RunError
 from ..processes import Finished, Invocation
 from ..results import TokenStats, ToolCall, Turn, cut
@@ -28,7 +29,7 @@ KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 
 URLS = {
     "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
-    "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    "openai": (openai.BASE_URL, openai.DEFAULT_URL),
 }
 """Provider -> the variable with the way to its API, and where that is without."""
 
@@ -103,6 +104,15 @@ class OpenCode(Agent):
         """URL of the API."""
         variable, default = URLS[self._provider]
         return self._known(variable) or default
+
+    def preflight(self) -> None:
+        """The program, the key and the model."""
+        self.version()
+        env, (provider, _, model) = {**os.environ, **self.env}, self.model.partition("/")
+        if provider == "anthropic":
+            claude.check_access(env, model)
+        else:
+            openai.check_access(env, KEYS[provider], model)
 
     @cached_property
     def program(self) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.experiments import MODES, Experiment, read
 from tests.support.messages_server import MessagesServer, Reply, call, turn_of
+from tests.support.npm import codex_binary
 
 KEY = "a-key-for-tests"
 WORK = (call("Bash", command="echo done > answer.txt"), Reply("done"))
@@ -36,6 +37,19 @@ def test_a_wrong_key_is_one_error_and_the_other_runs_are_skipped(
         assert not toy.verdicts()
         server.key = KEY
         toy.run(*mode).assert_outcomes(passed=6)
+
+
+def test_codex_is_asked_for_too(toy: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = {"adapter": "codex", "model": "gpt-5.5", "executable": str(codex_binary())}
+    toy.configure(agent=agent, prices={"gpt-5.5": {"input": 1, "output": 8}})
+    with MessagesServer([]) as server:
+        server.models = []
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url()}/v1")
+        result = toy.run()
+        assert [request.path for request in server.requests] == ["/v1/models/gpt-5.5"]
+    result.assert_outcomes(errors=1, skipped=5)
+    result.stdout.fnmatch_lines(["the API answered 404: model: gpt-5.5", "  next: correct agent.*"])
 
 
 def test_an_unknown_model_of_a_judge_is_found_before_the_agent_is_paid(

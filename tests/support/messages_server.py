@@ -450,10 +450,13 @@ class MessagesServer:
         return _failure_response(Failure(404, f"no {request.path} here"))
 
     def _model(self, model: str, headers: Any) -> Response:
-        if self.key is not None and headers.get("x-api-key") != self.key:
-            return _failure_response(Failure(401, "invalid x-api-key"))
+        """The page of a model, in the words of the API that the client knows."""
+        words: Body = {} if "anthropic-version" in headers else {"input": []}
+        keys = {headers.get("x-api-key"), headers.get("authorization", "").removeprefix("Bearer ")}
+        if self.key is not None and self.key not in keys:
+            return _failure_response(Failure(401, "invalid x-api-key"), words)
         if self.models is not None and model not in self.models:
-            return _failure_response(Failure(404, f"model: {model}"))
+            return _failure_response(Failure(404, f"model: {model}"), words)
         return _json_response({"type": "model", "id": model})
 
     def _answer(self, request: Recorded) -> Answer:
