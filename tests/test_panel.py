@@ -88,7 +88,7 @@ def test_two_judges_lie_between_0_and_1_apart_and_alpha_is_1_where_all_are_equal
     runs: list[list[int]],
 ) -> None:
     figures = panel(*(tuple(make_judgment(n / 10) for n in run) for run in runs))
-    assert all(0 <= pair.mean_difference <= 1 for pair in figures.pairs())
+    assert all(0 <= pair.mean_difference <= 1 for pair in figures.pairs)
     if all(len(set(run)) == 1 for run in runs):
         assert figures.alpha_scores() in (1, None)
 

@@ -13,12 +13,15 @@ from typing import Any
 from ..history import finished_at
 from ..statistics import Unknown, mean
 from .components import Component
-from .markdown_report import money, number, rate
+from .markdown_report import rate
 from .panel import PanelFigures
 from .summary import ExperimentSummary, SubtestSummary
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7f7f7f", "#e69f00")
 """Told apart by most people who see colours otherwise: M. Okabe and K. Ito, 2008."""
+
+MOST_NAMED = 60
+"""Points with their tier beside them: more would be written over one another."""
 
 MOST_POINTS = 400
 """Of one series: more make a file heavy, and a picture no clearer."""
@@ -64,7 +67,7 @@ def _chart(kind: str, title: str, x: str, y: str, **settings: Any) -> Any:
         legend_font_size=12,
         value_font_size=11,
     )
-    made = getattr(pygal, kind)(
+    return getattr(pygal, kind)(
         title=title,
         x_title=x,
         y_title=y,
@@ -81,8 +84,6 @@ def _chart(kind: str, title: str, x: str, y: str, **settings: Any) -> Any:
         show_minor_x_labels=True,
         **settings,
     )
-    made.config.css.append("inline:.guide.line{opacity:.25}.ci{stroke-width:1.5}")
-    return made
 
 
 _SCRIPT = re.compile(r"<script\b.*?</script>|<script\b[^>]*/>", re.DOTALL)
@@ -91,6 +92,10 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 def _rendered(name: str, chart: Any) -> str:
     chart.uuid = name
+    here = f"#chart-{name}"
+    chart.config.css.append(
+        f"inline:{here} .guide.line{{stroke-opacity:.2}}{here} .ci{{stroke-width:2}}"
+    )
     text = chart.render(is_unicode=True)
     text = _COMMENT.sub("", _SCRIPT.sub("", text))
     return text.replace("<svg ", '<svg role="img" ', 1)
@@ -160,12 +165,13 @@ def _cost_and_score(experiment: ExperimentSummary) -> Any:
         "mean score",
         stroke=False,
         dots_size=5,
+        print_labels=len(places) <= MOST_NAMED,
         x_value_formatter=_usd,
         value_formatter=_score,
     )
     for name in dict.fromkeys(tier for tier, *_ in places):
         points = [
-            {"value": (cost, score), "label": f"{tier}/{s.id}: {money(cost)}, {number(score)}"}
+            {"value": (cost, score), "label": tier}
             for tier, s, cost, score in places
             if tier == name
         ]
@@ -178,7 +184,7 @@ def _cost_and_score(experiment: ExperimentSummary) -> Any:
 
 
 def _usd(value: float) -> str:
-    return f"${value:.4f}" if abs(value) < 1 else f"${value:.2f}"
+    return f"${value:.4g}"
 
 
 def _score(value: float) -> str:
@@ -194,6 +200,8 @@ def _components(components: Sequence[Component]) -> Any:
     shown = components[:MOST_COMPONENTS]
     if not shown:
         return None
+    points = [_difference(one) for one in reversed(shown)]
+    ends = [end for p in points for end in (p["value"], *p.get("ci", {}).values())]
     chart = _chart(
         "HorizontalBar",
         "Mean score with a component, less without",
@@ -201,17 +209,19 @@ def _components(components: Sequence[Component]) -> Any:
         "",
         show_legend=False,
         value_formatter=lambda value: f"{value:+.2f}",
+        range=(min(0.0, *ends), max(0.0, *ends)),
     )
     chart.height = 110 + 24 * len(shown)
     chart.x_labels = [f"{one.kind} {one.name}" for one in reversed(shown)]
-    chart.add("difference", [_difference(one) for one in reversed(shown)])
+    chart.add("difference", points)
     return chart
 
 
 def _difference(component: Component) -> dict[str, Any]:
     point: dict[str, Any] = {"value": component.score}
     if not isinstance(component.interval, Unknown):
-        point["ci"] = dict(zip(("low", "high"), component.interval, strict=True))
+        low, high = component.interval
+        point["ci"] = {"low": max(-1.0, low), "high": min(1.0, high)}  # no score is outside 0 to 1
     return point
 
 
@@ -279,7 +289,7 @@ def _over_time(experiment: ExperimentSummary) -> Any:
 
 
 def _judges(panel: PanelFigures) -> Any:
-    pairs = list(panel.pairs())
+    pairs = panel.pairs
     if not pairs:
         return None
     chart = _chart(
@@ -295,7 +305,7 @@ def _judges(panel: PanelFigures) -> Any:
         value_formatter=_score,
     )
     for pair in pairs:
-        points = list(panel.both_scores(*pair.slots))[:MOST_POINTS]
+        points = list(panel.both_scores(*pair.slots))[: MOST_POINTS // len(pairs)]
         chart.add(f"judges {pair.slots[0]} and {pair.slots[1]}", points)
     style = {"width": 1, "dasharray": "4, 4"}
     chart.add("the same", [(0, 0), (1, 1)], stroke=True, show_dots=False, stroke_style=style)

@@ -120,7 +120,7 @@ def judges(panel: PanelFigures) -> dict[str, Any]:
                 "mean_difference": pair.mean_difference,
                 "same_verdict": pair.same_verdict,
             }
-            for pair in panel.pairs()
+            for pair in panel.pairs
         ],
         "saved": {"calls": panel.saved_calls, "usd": panel.saved_usd},
     }

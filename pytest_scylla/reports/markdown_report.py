@@ -254,7 +254,7 @@ def judges(panel: PanelFigures) -> str:
             number(pair.mean_difference),
             f"{pair.same_verdict:.0%}",
         ]
-        for pair in panel.pairs()
+        for pair in panel.pairs
     ]
     if pairs:
         parts.append(table(["judges", "runs", "mean difference", "same verdict"], pairs))

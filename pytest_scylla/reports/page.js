@@ -20,6 +20,8 @@
     return parent;
   };
 
+  const folded = (title, ...content) => append(element("details"), element("summary", title), ...content);
+
   // -- one run ------------------------------------------------------------------------------------
 
   const subtest = (run) => data.subtests[runs.subtest[run]];
@@ -217,13 +219,15 @@
     const lines = data.figures.map((title, at) => row(title, both.map((s) => data.subtests[s].figures[at])));
     const lists = both.map((s) => order_of(s));
     const longest = Math.max(0, ...lists.map((list) => list.length));
+    const details = [];
     for (let at = 0; at < Math.min(longest, 200); at++) {
-      lines.push(row(`run ${at + 1}`, lists.map((list) => (at < list.length
+      details.push(row(`run ${at + 1}`, lists.map((list) => (at < list.length
         ? element("a", `${sign(list[at])} ${fixed(runs.score[list[at]], 3)}  ${dollars(runs.cost[list[at]])}`,
           { href: `#${node(list[at])}` }) : "–"))));
     }
     byId("beside").replaceChildren(append(element("table"),
-      row("", both.map((s) => titles[s]), "th"), ...lines));
+      row("", both.map((s) => titles[s]), "th"), ...lines),
+      folded("Run beside run", append(element("table"), ...details)));
   };
   const order_of = (wanted) => {
     const found = [];
@@ -251,7 +255,6 @@
   };
 
   const part = (title, ...content) => [element("h3", title), ...content];
-  const folded = (title, ...content) => append(element("details"), element("summary", title), ...content);
   const text = (value) => element("pre", value);
 
   const patch = (value) => {
@@ -264,7 +267,7 @@
     return block;
   };
 
-  const grid = (head, lines) => append(element("div", null, { class: "wide", tabindex: 0 }), append(element("table"),
+  const grid = (head, lines) => append(element("div", null, { class: "wide", tabindex: 0 }), append(element("table", null, { class: "words" }),
     append(element("thead"), append(element("tr"), ...head.map((one) => element("th", one, { scope: "col" })))),
     append(element("tbody"), ...lines.map((one) => append(element("tr"),
       ...one.map((cell) => append(element("td"), element("bdi", cell))))))));
@@ -375,5 +378,8 @@
 
   select();
   follow();
-  document.documentElement.dataset.ready = "yes";
+  // After the first rows are painted: milliseconds since the page was asked for.
+  requestAnimationFrame(() => setTimeout(() => {
+    document.documentElement.dataset.ready = performance.now().toFixed(0);
+  }));
 })();

@@ -148,7 +148,7 @@ def _headline(found: Advice) -> str:
     other = (
         f"If the score matters more than the money: {_set_up(better.set_up.name)} has a mean score "
         f"of {number(better.set_up.figures.mean_score)} instead of {number(figures.mean_score)}, "
-        f"for {money(better.set_up.figures.mean_cost)} a run ({_text(better.score)})."
+        f"for {money(better.set_up.figures.mean_cost)} a run ({_sure(better)})."
         if better
         else "No other tier's best has a higher mean score."
     )
@@ -167,6 +167,10 @@ def _headline(found: Advice) -> str:
             "picked by these same runs, which flatters it a little.",
         )
     )
+
+
+def _sure(rival: Rival) -> str:
+    return "not enough runs to tell" if rival.too_few else _text(rival.score)
 
 
 def _set_up(name: str) -> str:
@@ -189,7 +193,7 @@ def _rivals(found: Advice) -> str:
     figures = found.adopted.figures
     mine = [found.adopted.name + " (adopted)", *_beside(figures), "", ""]
     lines = [mine, *(_rival(rival) for rival in found.rivals)]
-    return _folded("Beside the best of the other tiers", _table(head, lines))
+    return _folded("Beside the best of the other tiers", _table(head, lines, "words"))
 
 
 def _beside(figures: Any) -> list[str]:
@@ -249,13 +253,13 @@ def _folded(title: str, body: str) -> str:
     return f"<details><summary>{title}</summary>{body}</details>"
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]], last: bool = False) -> str:
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "") -> str:
+    """`kind`: `words` where the last column is text, `sum` where the last line is a sum."""
     heads = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
     rows = ["".join(_cell(place, cell) for place, cell in enumerate(line)) for line in lines]
     body = "".join(f"<tr>{cells}</tr>" for cells in rows)
-    kind = ' class="sum"' if last else ""
     return (
-        f'<div class="wide" tabindex="0"><table{kind}><thead><tr>{heads}</tr></thead>'
+        f'<div class="wide" tabindex="0"><table class="{kind}"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -274,7 +278,7 @@ def _tiers(experiment: ExperimentSummary, money_spent: Spending) -> str:
     best = experiment.best
     adopted = f"{best.id}/{best.best.id}" if best and best.best else NONE
     lines.append(["all", *row(experiment.figures), adopted])
-    return _table(["tier", *HEAD, "best subtest"], lines, last=True) + _paragraphs(
+    return _table(["tier", *HEAD, "best subtest"], lines, "sum words") + _paragraphs(
         f"Spent so far, over all sessions and attempts: {_text(money_spent)}. "
         f"{_text(repeated(experiment.figures))}"
     )
@@ -355,7 +359,7 @@ def _judges(panel: PanelFigures) -> str:
             number(pair.mean_difference),
             f"{pair.same_verdict:.0%}",
         ]
-        for pair in panel.pairs()
+        for pair in panel.pairs
     ]
     agree = (
         _table(["judges", "runs", "mean difference", "same verdict"], pairs)
@@ -385,7 +389,7 @@ def _failures(experiment: ExperimentSummary) -> str:
         lines.append(["left files above its workspace", str(len(altered)), ""])
     if not lines:
         return _paragraphs("None: every run has a verdict, and passed.")
-    return _table(["type", "runs", "what it says"], lines)
+    return _table(["type", "runs", "what it says"], lines, "words")
 
 
 def _first(kind: str, runs: Iterable[RunSummary]) -> str:

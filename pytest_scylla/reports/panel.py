@@ -125,15 +125,18 @@ class PanelFigures:
             "nominal",
         )
 
-    def pairs(self) -> Iterator[Pair]:
+    @cached_property
+    def pairs(self) -> list[Pair]:
         """Every two slots that have graded a run in common."""
         by_slot = [{v.judge_number: v for v in votes if _counts(v)} for votes in self.runs]
+        found = []
         for one, other in itertools.combinations([seat.number for seat in self.seats], 2):
             both = [(v[one], v[other]) for v in by_slot if one in v and other in v]
             apart = mean([distance(a.score or 0.0, b.score or 0.0) for a, b in both])
             same = mean([float(a.passed == b.passed) for a, b in both])
             if apart is not None and same is not None:
-                yield Pair((one, other), len(both), apart, same)
+                found.append(Pair((one, other), len(both), apart, same))
+        return found
 
     def both_scores(self, one: int, other: int) -> Iterator[tuple[float, float]]:
         """The scores that two slots gave, of every run that both have graded."""

@@ -14,7 +14,8 @@ from pytest_scylla.reports.writing import write_reports
 from pytest_scylla.store import write_text
 from tests.support.examples import write_result
 from tests.support.experiments import Experiment, check, claude_md, rubric
-from tests.support.page import Opened, started_browser
+from tests.support.many_runs import write_many_runs
+from tests.support.page import Opened, ready_after, started_browser
 
 AGENT = """
 cat > /dev/null
@@ -102,19 +103,14 @@ def test_a_run_opens_by_its_node_id_and_its_links_lead_to_its_files(
         opened.page.locator("#panel .files a", has_text="patch").click()
         opened.page.wait_for_url("**/T1/02-blocks/run_02/agent/changes.patch")
     node = "experiments/toy/experiment.yaml::T0::01-crash::run_01"
-    with Opened(browser, results, f"#{node}") as crash:
+    with Opened(browser, results, f"#{node}", scheme="dark") as crash:
         assert "No verdict" in crash.panel()
         assert "it broke" in crash.panel()
-
-
-def test_it_is_light_or_dark_as_the_system_is_and_as_the_button_says(
-    results: Path, browser: Browser
-) -> None:
-    ground = "getComputedStyle(document.documentElement).backgroundColor"
-    with Opened(browser, results, scheme="dark") as opened:
-        dark = opened.page.evaluate(ground)
-        opened.page.locator("#theme").click()
-        assert opened.page.evaluate(ground) == "rgb(255, 255, 255)" != dark
+        crash.page.keyboard.press("Escape")
+        ground = "getComputedStyle(document.documentElement).backgroundColor"
+        dark = crash.page.evaluate(ground)
+        crash.page.locator("#theme").click()
+        assert crash.page.evaluate(ground) == "rgb(255, 255, 255)" != dark
 
 
 HOSTILE = (
@@ -152,3 +148,26 @@ def test_what_an_agent_or_a_judge_wrote_does_nothing(tmp_path: Path, browser: Br
         assert opened.page.title() != "owned"
         assert opened.page.locator("img, #panel script").count() == 0
         assert (len(opened.requests), opened.complaints) == (1, [])
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_open_in_two_seconds_and_take_less_than_15_mb(
+    tmp_path: Path, browser: Browser
+) -> None:
+    results = write_many_runs(tmp_path, runs=10_000)
+    write_reports(results)
+    assert (results / "report.html").stat().st_size < 15_000_000
+    assert min(ready_after(browser, results) for _ in range(3)) < 2
+    with Opened(browser, results) as opened:
+        assert len(opened.page.locator("#rows tr").all()) < 100
+        opened.page.locator("#scroll").focus()
+        opened.page.keyboard.press("End")
+        assert opened.runs()[-1] == "T4::19-subtest::run_100"
+        opened.page.keyboard.press("Enter")
+        assert "T4::19-subtest::run_100" in opened.panel()
+        opened.page.wait_for_function("document.querySelector('#panel').children.length > 4")
+        opened.page.keyboard.press("Escape")
+        opened.page.keyboard.press("/")
+        opened.page.keyboard.type("no_quorum")
+        assert opened.page.locator("#count").inner_text() == "200 of 10,000 runs"
+        assert opened.complaints == []

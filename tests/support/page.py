@@ -68,3 +68,10 @@ class Opened:
         """What the open run says; waits until all of it is there."""
         self.page.wait_for_selector("#panel[data-run]")
         return self.page.locator("#panel").inner_text()
+
+
+def ready_after(browser: Browser, results: Path) -> float:
+    """Seconds from the start of the navigation until runs can be filtered and opened, and the
+    first rows have been painted: by the browser's own clock."""
+    with Opened(browser, results) as opened:
+        return float(opened.page.get_attribute("html", "data-ready") or "nan") / 1000

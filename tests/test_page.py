@@ -1,0 +1,216 @@
+"""The page: figures as everywhere else, advice as sure as the runs are many, text as text."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_scylla.reports.advice import advice
+from pytest_scylla.reports.components import components
+from pytest_scylla.reports.evidence import plain
+from pytest_scylla.reports.markdown_report import money, number
+from pytest_scylla.reports.summary import summarise
+from pytest_scylla.reports.terminal import rows as terminal_rows
+from pytest_scylla.reports.writing import write_reports
+from pytest_scylla.results import ConfigManifest
+from pytest_scylla.statistics import Unknown
+from pytest_scylla.store import write_json
+from tests.support.examples import law, write_result
+from tests.support.experiments import read, snapshot
+from tests.support.many_runs import write_many_runs
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 runs in three tiers, some without a verdict, with reports."""
+    made = write_many_runs(tmp_path_factory.mktemp("many"), runs=120, subtests=6, tiers=3)
+    write_reports(made)
+    return made
+
+
+def text_of(cell: str) -> str:
+    return html.unescape(re.sub("<.*?>", "", cell)).strip()
+
+
+def table_below(page: str, title: str) -> list[list[str]]:
+    """The first table after a heading."""
+    found = re.search(rf"<h2>{title}</h2>.*?<table.*?>(.*?)</table>", page, re.DOTALL)
+    assert found is not None
+    lines = re.findall(r"<tr>(.*?)</tr>", found[1])
+    return [[text_of(c) for c in re.findall(r"<t[hd].*?>(.*?)</t[hd]>", line)] for line in lines]
+
+
+def data_of(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found is not None
+    value = json.loads(found[1])
+    assert isinstance(value, dict)
+    return value
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_terminal_markdown_json_csv_and_page_say_the_same_of_every_tier(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    shown = table_below(page, "Tiers")
+    assert shown == terminal_rows(summarise(results))
+    markdown = (results / "report.md").read_text()
+    cells = [re.sub(r"\[([^\[\]]*)\]\([^)]*\)", r"\1", line) for line in markdown.splitlines()]
+    in_markdown = [[c.strip() for c in line.strip("|").split("|")] for line in cells]
+    exported = read(results / "export" / "summary.json")
+    for line in shown[1:-1]:
+        assert line in in_markdown
+        report = read(results / line[0] / "report.json")["summary"]
+        counts = [report[name] for name in ("total_runs", "passed", "failed", "errors")]
+        assert line[1:5] == list(map(str, counts))
+        low, high = report["pass_rate_interval"]
+        assert line[5] == f"{report['pass_rate']:.0%} [{low:.0%}–{high:.0%}]"
+        assert line[6] == number(report["mean_score"])
+        assert line[7:9] == [money(report["total_cost"]), money(report["cost_of_pass"])]
+        assert line[9] == report["best_subtest"]
+        of_tier = exported["by_tier"][line[0]]
+        for name, other in {"mean_score": "mean_score", "total_cost": "total_cost",
+                            "cop": "cost_of_pass", "pass_rate": "pass_rate"}.items():  # fmt: skip
+            assert of_tier[name] == report[other]
+
+
+def test_the_runs_and_subtests_of_the_page_are_those_of_the_csv_files(results: Path) -> None:
+    data = data_of((results / "report.html").read_text())
+    lines, runs = records(results / "export" / "runs.csv"), data["runs"]
+    assert len(lines) == len(runs["number"]) == 120
+    for place, line in enumerate(lines):
+        subtest = data["subtests"][runs["subtest"][place]]
+        assert (line["tier"], line["subtest"]) == (data["tiers"][subtest["tier"]], subtest["id"])
+        assert line["run_number"] == str(runs["number"][place])
+        assert line["score"] == ("" if runs["score"][place] is None else str(runs["score"][place]))
+        assert line["cost_usd"] == ("" if runs["cost"][place] is None else str(runs["cost"][place]))
+        passed = {"True": "passed", "False": "failed", "": f"error: {line['error']}"}
+        assert runs["outcome"][place] == passed[line["passed"]]
+        assert line["total_tokens"] == str(runs["tokens"][place] or "")
+    for subtest, line in zip(data["subtests"], records(results / "export" / "subtests.csv"),
+                             strict=True):  # fmt: skip
+        figures = dict(zip(data["figures"], subtest["figures"], strict=True))
+        assert figures["mean score"] == number(float(line["mean_score"]))
+        assert figures["median score"] == number(float(line["median_score"]))
+        assert figures["standard deviation"] == number(float(line["std_score"]))
+        assert figures["mean cost"] == money(float(line["mean_cost"]))
+        assert figures["cost of pass"] == money(float(line["cop"]) if line["cop"] else None)
+        assert figures["runs"] == line["total_runs"]
+
+
+def test_what_was_written_in_every_run_is_in_the_page(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    where = data_of(page)["runs"]["where"]
+    chunks = re.findall(r'<script type="text/plain" id="chunk-\d+">(.*?)</script>', page)
+    unpacked = [json.loads(zlib.decompress(base64.b64decode(chunk))) for chunk in chunks]
+    found = [unpacked[chunk][str(place)] for place, chunk in enumerate(where)]
+    assert len(found) == 120
+    assert all(len(one["transcript"]) == 12 and one["patch"] and one["files"] for one in found)
+    assert sum("error" in one for one in found) == 3
+    assert all(len(one["judges"][0]["items"]) == 8 for one in found if "error" not in one)
+
+
+def test_a_page_that_is_current_is_left_alone(results: Path) -> None:
+    before = snapshot(results)
+    write_reports(results)
+    assert snapshot(results) == before
+
+
+# -- advice ----------------------------------------------------------------------------------------
+
+
+def scored(root: Path, cell: str, scores: list[float], cost: float) -> None:
+    for place, score in enumerate(scores, 1):
+        write_result(root / cell / f"run_{place:02d}", score, cost_usd=cost + place / 1000)
+
+
+def test_the_cheapest_pass_is_adopted_and_a_clearly_better_score_is_named(tmp_path: Path) -> None:
+    scored(tmp_path, "T0/00-empty", [0.6, 0.61, 0.62, 0.63, 0.64, 0.65], 0.1)
+    scored(tmp_path, "T1/01-it", [0.9, 0.91, 0.92, 0.93, 0.94, 0.95], 0.5)
+    found = advice(summarise(tmp_path))
+    assert found is not None
+    assert found.adopted.name == "T0/00-empty"
+    assert found.highest is not None
+    assert found.highest.score.clear
+    assert str(found.highest.score).startswith("higher (p 0.002")
+    write_reports(tmp_path)
+    page = text_of((tmp_path / "report.html").read_text().split("</main>")[0])
+    assert "Adopt T0/00-empty" in page
+    assert "T1/01-it has a mean score of 0.925 instead of 0.625" in page
+
+
+def test_with_few_runs_it_says_that_they_are_not_enough(tmp_path: Path) -> None:
+    scored(tmp_path, "T0/00-empty", [0.6, 0.7], 0.1)
+    scored(tmp_path, "T1/01-it", [0.9, 1.0], 0.5)
+    found = advice(summarise(tmp_path))
+    assert found is not None
+    assert found.how_sure().startswith("Not enough runs to tell")
+
+
+def test_without_a_pass_or_a_verdict_nothing_is_adopted(tmp_path: Path) -> None:
+    (tmp_path / "T0" / "00-empty" / "run_01").mkdir(parents=True)
+    write_reports(tmp_path)
+    assert "No answer yet" in (tmp_path / "report.html").read_text()
+    scored(tmp_path, "T0/01-other", [0.1, 0.2], 0.1)
+    write_reports(tmp_path)
+    assert "no set-up has passed" in (tmp_path / "report.html").read_text()
+
+
+# -- components ------------------------------------------------------------------------------------
+
+
+def set_up(root: Path, cell: str, score: float, **resources: Any) -> None:
+    scored(root, cell, [score], 0.1)
+    tier, subtest = cell.split("/")
+    manifest = ConfigManifest(
+        tier_id=tier, subtest_id=subtest, fixture_config_path="", resources=resources,
+        composed_at="", claude_md_hash=None, inherited_from=None,
+    )  # fmt: skip
+    write_json(root / cell / "config_manifest.json", manifest)
+
+
+def test_a_component_is_worth_the_mean_with_it_less_the_mean_without(tmp_path: Path) -> None:
+    set_up(tmp_path, "T0/00-none", 0.2, tools={"enabled": ["Read"]})
+    set_up(tmp_path, "T0/01-one", 0.8, claude_md={"blocks": ["B01"]}, tools={"enabled": "all"})
+    set_up(tmp_path, "T0/02-two", 0.6, claude_md={"blocks": ["B01", "B02"]})
+    set_up(tmp_path, "T0/03-no", 0.4, tools={"enabled": ["Read", "Bash"]})
+    found = {f"{one.kind} {one.name}": one for one in components(summarise(tmp_path))}
+    block = found["block B01"]
+    assert block.score == pytest.approx(0.7 - 0.3)
+    assert (block.having, block.lacking) == (2, 2)
+    assert not isinstance(block.interval, Unknown)
+    assert block.interval == pytest.approx((-0.2085, 1.0085), abs=1e-3)
+    assert isinstance(found["block B02"].interval, Unknown)
+    bash = found["tool Bash"]
+    assert (bash.having, bash.lacking) == (2, 1)
+    assert bash.score == pytest.approx((0.8 + 0.4) / 2 - 0.2)
+    assert "tool Read" not in found
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+
+@law
+@given(st.text())
+def test_no_text_keeps_what_steers_a_terminal_or_turns_the_writing(text: str) -> None:
+    shown = plain(text)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
+    assert plain(shown) == shown
+
+
+def test_colours_and_titles_of_a_terminal_are_taken_out() -> None:
+    assert plain("\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b]8;;http://x\x1b\\link") == "red link"
+    assert plain("a\x00b\u202ec\r\n") == "a␀b⟨U+202E⟩c\n"
