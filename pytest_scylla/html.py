@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,20 @@ class HtmlColumns:
         self.folder = Path(page).absolute().parent if page else Path.cwd()
         self.recorder = recorder
 
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Ours; with the agent where an experiment has several."""
+        known = self.recorder.known.values()
+        several = any(one.experiment.agent_name for one in known)
+        return ("agent", *COLUMNS) if several else COLUMNS
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
         """Our column heads."""
         cells[PLACE:PLACE] = [
             f'<th class="sortable" data-column-type="{name}">'
             f"{escape(HEADS.get(name, name.capitalize()))}</th>"
-            for name in COLUMNS
+            for name in self.columns
         ]
 
     @pytest.hookimpl(optionalhook=True)
@@ -43,8 +51,10 @@ class HtmlColumns:
         """Our cells of one row; empty for ordinary tests."""
         if cells:
             facts = facts_of(report)
-            texts = self._texts(facts) if facts else dict.fromkeys(COLUMNS, "")
-            cells[PLACE:PLACE] = [f'<td class="col-{name}">{texts[name]}</td>' for name in COLUMNS]
+            texts = self._texts(facts) if facts else dict.fromkeys(self.columns, "")
+            cells[PLACE:PLACE] = [
+                f'<td class="col-{name}">{texts[name]}</td>' for name in self.columns
+            ]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
@@ -56,6 +66,7 @@ class HtmlColumns:
         score, cost = facts.get("score"), facts.get("cost_usd")
         run = f"run_{facts['run']:02d}" + (" ↻" if facts.get("attempts", 1) > 1 else "")
         return {
+            "agent": escape(facts.get("agent") or ""),
             "tier": escape(facts["tier"]),
             "subtest": escape(facts["subtest"]),
             "run": run + (" (cached)" if facts.get("cached") else ""),

@@ -11,6 +11,7 @@ import pytest
 
 from .collection import SESSION
 from .errors import ScyllaError
+from .tree import trees_of_agents
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -41,12 +42,12 @@ def register(config: pytest.Config, recorder: Recorder) -> None:
     """
     tree = config.stash[SESSION].tree
     own = [known.results for known in recorder.known.values()]
-    alone = tree is not None and Path(tree) not in own
+    alone = tree is not None and not any(Path(tree) in (path, path.parent) for path in own)
     rebuild = config.getoption("scylla_rebuild")
     figures = alone and not config.option.collectonly
     if alone and tree:
         _check_alone(config, recorder, Path(tree))
-        own = [Path(tree)]
+        own = trees_of_agents(Path(tree)) or [Path(tree)]
     if rebuild:
         config.option.collectonly = True
     if alone or rebuild:
@@ -69,7 +70,8 @@ def _check_alone(config: pytest.Config, recorder: Recorder, tree: Path) -> None:
         raise pytest.UsageError(
             f"--scylla-results {tree}: it holds results of experiment "
             f"{ResultsTree(tree).experiment_id!r}, and none of the experiments named has that id\n"
-            "  next: name that experiment, or no test at all to look at the results alone"
+            "  next: name that experiment, or no test at all to look at the results alone; of an "
+            "experiment with several agents, name the directory that holds all of them"
         )
 
 

@@ -105,16 +105,17 @@ class Session:
         new = Path(self.results, f"{self.stamp}-{experiment.id}")
         if self.fresh:
             return new
-        if self.tree and _results_of(self.tree) == experiment.id:
+        if self.tree and _is_of(Path(self.tree), experiment):
             return Path(self.tree)
         return newest_results(Path(self.results), experiment) or new
 
 
-def _results_of(tree: str) -> str:
-    """The id of the experiment that a results directory belongs to."""
-    from .tree import ResultsTree
+def _is_of(tree: Path, experiment: Experiment) -> bool:
+    """Whether a results directory belongs to an experiment, and to its one agent or several."""
+    from .tree import ResultsTree, trees_of_agents
 
-    return ResultsTree(Path(tree)).experiment_id
+    same = ResultsTree(tree).experiment_id == experiment.id
+    return same and bool(trees_of_agents(tree)) == bool(experiment.agent_name)
 
 
 def newest_results(root: Path, experiment: Experiment) -> Path | None:
@@ -206,12 +207,12 @@ def _named_tree(config: pytest.Config) -> str | None:
     named = config.getoption("scylla_results")
     if not named:
         return None
-    from .tree import is_results_tree
+    from .tree import is_results_tree, trees_of_agents
 
     places = (
         Path(place, named).resolve() for place in (config.invocation_params.dir, config.rootpath)
     )
-    return next((str(path) for path in places if is_results_tree(path)), None)
+    return next((str(p) for p in places if is_results_tree(p) or trees_of_agents(p)), None)
 
 
 def _without_tests(config: pytest.Config) -> str:

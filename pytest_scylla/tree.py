@@ -56,6 +56,9 @@ class ResultsTree:
     def experiment_id(self) -> str:
         """The experiment's id, as the tree says it; else the directory's name."""
         said = self.config.get("experiment_id") or self.checkpoint.get("experiment_id")
+        agents = () if said else trees_of_agents(self.path)
+        if agents:
+            return ResultsTree(agents[0]).experiment_id.rpartition("/")[0]
         return str(said or _title(self.path))
 
     def tiers(self) -> list[str]:
@@ -128,6 +131,18 @@ def is_results_tree(path: Path) -> bool:
     if (path / "checkpoint.json").is_file():
         return True
     return next(ResultsTree(path).all_runs(), None) is not None
+
+
+def trees_of_agents(path: Path) -> list[Path]:
+    """The results directories in that of an experiment with several agents: one for each, and
+    named as it is. None where it is no such directory."""
+    inner = (path / name for name in folders(path))
+    return [place for place in inner if _is_of_agent(place)]
+
+
+def _is_of_agent(place: Path) -> bool:
+    said = str(ResultsTree(place).config.get("experiment_id"))
+    return said.endswith(f"/{place.name}")
 
 
 def folders(path: Path) -> list[str]:

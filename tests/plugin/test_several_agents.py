@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 
 import pytest
@@ -48,8 +49,13 @@ def test_every_agent_has_all_runs_and_its_own_best(
     pytester: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     toy = with_two_agents(pytester)
-    done = toy.run(*mode)
+    page = pytester.path / "page.html"
+    html_options = ("-p", "html", "-p", "html_fixtures", "-p", "metadata", f"--html={page}")
+    done = toy.run(*mode, *html_options)
     done.assert_outcomes(passed=4, failed=2)
+    shown = html.unescape(page.read_text()).replace('\\"', '"')
+    assert ">Agent</th>" in shown
+    assert shown.count('col-agent">keen<') == 3
     for agent, best, other in (("plain", "00-empty", "01-rules"), ("keen", "01-rules", "00-empty")):
         tier = toy.path(f"{agent}/T0")
         assert read(tier / "best_subtest.json")["winning_subtest"] == best
@@ -143,3 +149,28 @@ def test_an_agent_that_cannot_start_is_in_the_report_with_its_errors(
         c["agent"]: c["summary"]["errors"] for c in read(toy.path("report.json"))["children"]
     }
     assert children == {"codex": 1, "plain": 0}
+
+
+def test_the_directory_of_all_agents_is_named_as_any_other(pytester: pytest.Pytester) -> None:
+    toy = with_two_agents(pytester)
+    toy.run("-k", "00-empty").assert_outcomes(passed=1, failed=1)
+    mine = toy.results.rename(pytester.path / "mine")
+    assert toy.executions.total() == 2
+
+    again = toy.run("-k", "00-empty", "--scylla-results", "mine")
+    again.assert_outcomes(passed=1, failed=1)
+    assert toy.executions.total() == 2, "nothing is paid twice"
+    assert {path.name for path in mine.iterdir() if path.is_dir()} == {"plain", "keen"}
+
+    (mine / "plain/T0/00-empty/run_01/report.json").unlink()
+    alone = run_pytest(pytester, "--scylla-results", "mine", "--scylla-rebuild")
+    assert alone.ret == 0
+    alone.stdout.fnmatch_lines(["*scylla rebuild: mine/plain*", "*scylla rebuild: mine/keen*"])
+    assert (mine / "plain/T0/00-empty/run_01/report.json").exists()
+    file = pytester.path / toy.file
+    file.rename(pytester.path / "elsewhere.yaml")
+    looked = run_pytest(pytester, "--scylla-results", "mine")
+    looked.stdout.fnmatch_lines(["toy/keen T0 * 1 *", "*scylla: toy/keen*", "*scylla: toy/plain*"])
+    (pytester.path / "elsewhere.yaml").rename(file)
+    wrong = toy.run("--scylla-results", "mine/plain")
+    wrong.stderr.fnmatch_lines(["*results of experiment 'toy/plain'*", "*name the directory that*"])
