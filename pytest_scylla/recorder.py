@@ -313,8 +313,11 @@ class Recorder:
         latest = self.config.getoption("scylla_attempt") == "latest"
         for path in self.results:
             set_forgeries_aside(path, session.started_at, session.secret)
+        afresh = self.config.getoption("scylla_from") == "report"
         self.summaries = [
-            report(path, new, latest) for path, new in self.results.items() if path.is_dir()
+            report(path, new, latest=latest, afresh=afresh)
+            for path, new in self.results.items()
+            if path.is_dir()
         ]
         for top in dict.fromkeys(one.path.parent for one in self.summaries if one.agent_name):
             write_agents_report(top, latest=latest)

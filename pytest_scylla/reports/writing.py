@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,28 @@ from .statistics_report import differences, statistics_of
 from .summary import ExperimentSummary, RunSummary, summarise, summarise_run
 
 
-def report(results: Path, new: bool, latest: bool = False) -> ExperimentSummary:
+def report(
+    results: Path, new: bool, *, latest: bool = False, afresh: bool = False
+) -> ExperimentSummary:
     """Reports after a session. In a tree of ProjectScylla in which nothing is `new` the reports
-    stay as they are."""
+    stay as they are. `afresh`: as for `write_reports`."""
     if ResultsTree(results).foreign and not new:
         return summarise(results, latest=latest)
-    return write_reports(results, latest=latest)
+    return write_reports(results, latest=latest, afresh=afresh)
 
 
-def write_reports(results: Path, *, keep: bool = False, latest: bool = False) -> ExperimentSummary:
+def write_reports(
+    results: Path,
+    *,
+    keep: bool = False,
+    latest: bool = False,
+    afresh: bool = True,
+) -> ExperimentSummary:
     """Reports and checkpoint.json of an experiment, its tiers and subtests, from what is there.
 
     With `keep`, what is there of them stays as it is, and only what is missing is written.
-    `latest`: of several attempts the latest counts, and not the first.
+    `latest`: of several attempts the latest counts, and not the first. Without `afresh`, reports
+    of subtests that name the runs they would be made from are left alone.
     """
     experiment = summarise(results, latest=latest)
     money, panel = spent(results), panel_figures(experiment)
@@ -40,14 +50,15 @@ def write_reports(results: Path, *, keep: bool = False, latest: bool = False) ->
     surety = differences(write_statistics(experiment, keep=keep))
     for tier in experiment.tiers:
         for subtest in tier.subtests:
-            _write(
-                subtest.path,
-                json_report.subtest_report(subtest, tier.id),
-                markdown_report.subtest_report(subtest, tier.id),
-                keep,
-            )
+            if afresh or not _is_current(subtest.path, subtest.figures.digest, keep):
+                _write(
+                    subtest.path,
+                    json_report.subtest_report(subtest, tier.id),
+                    markdown_report.subtest_report(subtest, tier.id),
+                    keep,
+                )
             for run in subtest.runs:
-                if not _is_current(run, keep):
+                if not _is_current(run.path, run.digest, keep):
                     _write_run_report(run, keep)
         _write(tier.path, json_report.tier_report(tier), markdown_report.tier_report(tier), keep)
         _write_json(tier.path / "result.json", json_report.tier_result(tier), keep)
@@ -95,11 +106,12 @@ def write_statistics(experiment: ExperimentSummary, *, keep: bool = False) -> di
     return made
 
 
-def _is_current(run: RunSummary, keep: bool) -> bool:
-    if not (run.path / "report.md").exists():
+def _is_current(folder: Path, made_from: str, keep: bool) -> bool:
+    """The reports in a folder are there, and name this digest."""
+    if not os.path.exists(f"{folder}/report.md"):
         return False
-    kept = read_json(run.path / "report.json")
-    return kept is not None and (keep or kept.get("made_from") == run.digest)
+    kept = read_json(f"{folder}/report.json")
+    return kept is not None and (keep or kept.get("made_from") == made_from)
 
 
 def _write_run_report(run: RunSummary, keep: bool) -> None:
