@@ -165,11 +165,13 @@ def todo(run: Run) -> Todo:
         asked = [line for line in again if line.stage.startswith("judge_")]
         stages += [line.stage for line in asked if not line.free]
     first = next((line for line in again if line.stage != "workspace"), None)
+    if first is None:  # another session has finished it meanwhile
+        return Todo(run, "cached")
     return Todo(
         run=run,
         kind="to run" if "agent" in stages else "to judge",
-        stale=run.dir.run_result.exists() and bool(first and first.reason.startswith("changed")),
-        reason=f"{first.stage}: {first.reason}" if first else "",
+        stale=run.dir.run_result.exists() and first.reason.startswith("changed"),
+        reason=f"{first.stage}: {first.reason}",
         stages=tuple(stages),
     )
 
