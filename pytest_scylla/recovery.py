@@ -11,7 +11,6 @@ import pytest
 
 from .collection import SESSION
 from .errors import ScyllaError
-from .tree import trees_of_agents
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -46,6 +45,8 @@ def register(config: pytest.Config, recorder: Recorder) -> None:
     rebuild = config.getoption("scylla_rebuild")
     figures = alone and not config.option.collectonly
     if alone and tree:
+        from .tree import trees_of_agents
+
         _check_alone(config, recorder, Path(tree))
         own = trees_of_agents(Path(tree)) or [Path(tree)]
     if rebuild:
