@@ -420,7 +420,7 @@ def counted_result(run: RunDir) -> RunResult | None:
     A second chance is a biased sample. An earlier attempt counts only where it was made from the
     same inputs as the newest one: an attempt from before an edit is another sample altogether.
     """
-    newest = read_model(run.run_result, RunResult)
+    newest = read_model(f"{run.path}/run_result.json", RunResult)
     for number in run.attempt_numbers():
         earlier = read_model(run.attempts / f"attempt_{number:02d}" / "run_result.json", RunResult)
         if earlier and (newest is None or _asked(earlier) == _asked(newest)):

@@ -163,13 +163,14 @@ def verdict(
 ) -> Verdict:
     """The verdict over the judgments; its absence is an error, never a score."""
     from . import stages
-    from .reports.writing import write_run_report
 
     result = stages.verdict(run, agent_result, judgments)
     cached = run.replayed is not None
     if not cached:
         workspace.retire(result.judge_passed)
     if not cached or run.asked.since == "report":
+        from .reports.writing import write_run_report
+
         write_run_report(run.dir.path)
     return note_verdict(request.node, run, result, cached)
 

@@ -67,8 +67,8 @@ def executions(results: Path) -> Iterator[Execution]:
     reader = _Reader(ResultsTree(results))
     for tier, subtest, run in reader.tree.all_runs():
         yield from reader.run(tier, subtest, str(run.path))
-        for attempt in folders(run.attempts):
-            yield from reader.run(tier, subtest, f"{run.attempts}/{attempt}")
+        for attempt in folders(f"{run.path}/attempts"):
+            yield from reader.run(tier, subtest, f"{run.path}/attempts/{attempt}")
 
 
 def cost_so_far(run: Path) -> float | None:
@@ -110,7 +110,7 @@ class _Reader:
         if os.path.isdir(f"{place}/agent"):
             yield self._agent(tier, subtest, place)
         for folder in (f"{place}/judge", f"{place}/judge/attempts"):
-            for name in folders(Path(folder)):
+            for name in folders(folder):
                 if name.startswith("judge_"):
                     found = self._slot(tier, subtest, f"{folder}/{name}", name[:8])
                     if found is not None:

@@ -243,7 +243,7 @@ class RunDir:
     def slot_numbers(self) -> list[int]:
         """Numbers of the judge slots that are on disk."""
         try:
-            names = os.listdir(self.judge)
+            names = os.listdir(f"{self.path}/judge")
         except OSError:
             return []
         return sorted(int(n[6:]) for n in names if n.startswith("judge_") and n[6:].isdigit())
@@ -251,7 +251,7 @@ class RunDir:
     def attempt_numbers(self) -> list[int]:
         """Numbers of the earlier executions that are kept, oldest first."""
         try:
-            names = os.listdir(self.attempts)
+            names = os.listdir(f"{self.path}/attempts")
         except OSError:
             return []
         return sorted(int(n[8:]) for n in names if n.startswith("attempt_") and n[8:].isdigit())

@@ -84,9 +84,10 @@ class ResultsTree:
         place = f"{tier}/{self._name(tier, subtest)}"
         found: dict[str, RunDir] = {}
         for root in self.roots:
-            for name in folders(root / place):
+            above = root / place
+            for name in folders(above):
                 if _RUN.fullmatch(name):
-                    found.setdefault(name, RunDir(root / place / name))
+                    found.setdefault(name, RunDir(above / name))
         return [found[name] for name in sorted(found, key=lambda name: int(name[4:]))]
 
     def run(self, tier: str, subtest: str, name: str) -> RunDir:
@@ -145,7 +146,7 @@ def _is_of_agent(place: Path) -> bool:
     return said.endswith(f"/{place.name}")
 
 
-def folders(path: Path) -> list[str]:
+def folders(path: Path | str) -> list[str]:
     """Names of the directories in a directory, sorted; none where there is none."""
     try:
         with os.scandir(path) as entries:
