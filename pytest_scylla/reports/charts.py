@@ -77,8 +77,7 @@ def _chart(kind: str, title: str, x: str, y: str, **settings: Any) -> Any:
         js=(),
         explicit_size=False,
         disable_xml_declaration=True,
-        legend_at_bottom=True,
-        legend_at_bottom_columns=4,
+        legend_at_bottom=False,
         truncate_legend=-1,
         truncate_label=-1,
         show_minor_x_labels=True,
@@ -93,9 +92,9 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 def _rendered(name: str, chart: Any) -> str:
     chart.uuid = name
     here = f"#chart-{name}"
-    chart.config.css.append(
-        f"inline:{here} .guide.line{{stroke-opacity:.2}}{here} .ci{{stroke-width:2}}"
-    )
+    rules = f"{here} .guide.line{{stroke-opacity:.2}}{here} .ci{{stroke-width:2}}"
+    rules += f"{here} .text-overlay text{{fill:currentColor}}"
+    chart.config.css.append(f"inline:{rules}")
     text = chart.render(is_unicode=True)
     text = _COMMENT.sub("", _SCRIPT.sub("", text))
     return text.replace("<svg ", '<svg role="img" ', 1)

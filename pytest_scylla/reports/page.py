@@ -298,9 +298,10 @@ def _front(experiment: ExperimentSummary) -> str:
     if not lines:
         return ""
     head = ["on the Pareto front", "mean score", "mean cost", "pass rate", "judged"]
-    return _table(head, lines) + _paragraphs(
-        "No other subtest has a higher mean score at the same mean cost or less."
-    )
+    return _paragraphs(
+        "On the dashed line are the subtests that no other beats: none has a higher mean score at "
+        "the same mean cost or less."
+    ) + _folded("As a table", _table(head, lines))
 
 
 def _components(parts: Sequence[Component], picture: dict[str, str]) -> str:
