@@ -20,6 +20,7 @@ from tests.support.messages_server import (
     call,
     turn_of,
 )
+from tests.support.npm import codex_binary
 
 RUN = "T0/00-empty/run_01"
 WORK = (call("Bash", command="echo done > answer.txt"), Reply("done", usage=Usage(100, 50)))
@@ -103,6 +104,27 @@ def test_what_the_program_gives_up_is_tried_again_and_is_no_second_chance(
     toy = claude(pytester)
     with serving(script, monkeypatch):
         toy.run().assert_outcomes(passed=1)
+    assert read(toy.path(RUN) / "report.json")["attempts"] == 1
+
+
+def test_codex_that_was_refused_is_tried_again_too(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [Failure(429)] * 2
+    write = call("exec_command", cmd="echo done > answer.txt")
+
+    def script(body: Body, prefix: str) -> Answer:
+        return left.pop() if left else (write, Reply("done"))[min(turn_of(body), 1)]
+
+    agent = {"adapter": "codex", "model": "gpt-5.5", "executable": str(codex_binary())}
+    toy = Experiment(pytester)
+    toy.configure(agent={**agent, "max_retries": 0})
+    toy.configure(prices={"gpt-5.5": {"input": 1, "output": 8}})
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-tests")
+    with serving(script, monkeypatch) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url()}/v1")
+        toy.run().assert_outcomes(passed=1)
+    assert not left
     assert read(toy.path(RUN) / "report.json")["attempts"] == 1
 
 
