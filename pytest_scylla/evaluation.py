@@ -465,9 +465,9 @@ def set_forgeries_aside(results: Path, since: float, secret: str) -> list[Path]:
     """
     found = []
     for _, _, run in ResultsTree(results).all_runs():
-        path = run.run_result
-        if not path.exists() or path.stat().st_ctime < since:
+        if not _is_newer(f"{run.path}/run_result.json", since):
             continue
+        path = run.run_result
         record = read_model(path, RunResult)
         if record is None or not hmac.compare_digest(record.seal, seal(record, secret)):
             place = path.parent / "tampering"
@@ -476,6 +476,14 @@ def set_forgeries_aside(results: Path, since: float, secret: str) -> list[Path]:
             log.warning("%s was not written by this session: set aside", path)
             found.append(path)
     return found
+
+
+def _is_newer(path: str, since: float) -> bool:
+    """There is such a file, and it was made or changed at `since` or later."""
+    try:
+        return os.stat(path).st_ctime >= since
+    except OSError:
+        return False
 
 
 STAGES = ("workspace", "agent", "pipeline", "judge", "report")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from .claude import Stream
 from .errors import JUDGED
 from .experiment import Price
 from .prices import PriceList, UnknownModel, built_in_prices
 from .results import TokenStats
+from .store import read_json
 from .tree import ResultsTree, folders
 
 ENDS = frozenset({"completed", *JUDGED})
@@ -79,7 +79,7 @@ def cost_so_far(run: Path) -> float | None:
 
 def finished_at(run: Path) -> str:
     """When a run's agent ended, ISO 8601; nothing where that is not known."""
-    told = _object(f"{run}/agent/timing.json") or {}
+    told = read_json(f"{run}/agent/timing.json") or {}
     return str(told.get("measured_at") or "")
 
 
@@ -117,11 +117,11 @@ class _Reader:
                         yield found
 
     def _agent(self, tier: str, subtest: str, place: str) -> Execution:
-        told = _object(f"{place}/run_result.json") or {}
+        told = read_json(f"{place}/run_result.json") or {}
         if "agent_cost_usd" in told:  # small, and says all of it
             usd, seconds = told["agent_cost_usd"], told.get("agent_duration_seconds")
         else:
-            told = _object(f"{place}/agent/result.json") or {}
+            told = read_json(f"{place}/agent/result.json") or {}
             usd, seconds = told.get("cost_usd"), told.get("duration_seconds")
         whole = "judge_score" in told or told.get("stop_reason", "completed") in ENDS
         if not told:
@@ -135,7 +135,7 @@ class _Reader:
         return Execution(tier, subtest, "agent", place, _number(usd), tokens, seconds, whole, cut)
 
     def _slot(self, tier: str, subtest: str, slot: str, stage: str) -> Execution | None:
-        told = _object(f"{slot}/judgment.json")
+        told = read_json(f"{slot}/judgment.json")
         if told is not None and told.get("asked") is False:
             return None
         if told is not None:
@@ -162,15 +162,6 @@ class _Reader:
             return self.prices.cost_of(stream.usages) if stream.usages else None
         except UnknownModel:
             return None
-
-
-def _object(path: str) -> Mapping[str, Any] | None:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            value = from_json(file.read())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _number(value: Any) -> float | None:

@@ -316,3 +316,23 @@ def test_a_cell_in_two_sources_is_refused(results: Path, tmp_path: Path) -> None
     other = write_tree(tmp_path / "copy")
     with pytest.raises(InputError, match="toy/model-1/T0/00-empty/1 is also in"):
         read_tables([results, other])
+
+
+def test_after_a_session_a_subtest_report_that_names_its_runs_is_left_alone(results: Path) -> None:
+    write_reports(results)
+    folder = results / "T0" / "00-empty"
+    report, text = folder / "report.json", (folder / "report.md").read_text()
+    whole = read(report)
+    write_json(report, {**whole, "mark": 1})
+    write_reports(results, afresh=False)
+    assert read(report) == {**whole, "mark": 1}
+    (folder / "report.md").unlink()
+    write_reports(results, afresh=False)
+    assert (folder / "report.md").read_text() == text, "what is gone comes back"
+    write_json(report, {**whole, "mark": 1})
+    write_result(folder / "run_01", 0.9)
+    write_reports(results, afresh=False)
+    assert read(report)["made_from"] != whole["made_from"], "another run, another report"
+    write_json(report, {**read(report), "mark": 1})
+    write_reports(results)
+    assert "mark" not in read(report), "made anew where that is asked for"
