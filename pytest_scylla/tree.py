@@ -54,7 +54,7 @@ class ResultsTree:
 
     @property
     def experiment_id(self) -> str:
-        """The experiment's id, as the tree says it; else the directory's name."""
+        """The experiment's id, as the tree says it; else as the directory's name does."""
         said = self.config.get("experiment_id") or self.checkpoint.get("experiment_id")
         agents = () if said else trees_of_agents(self.path)
         if agents:
@@ -124,7 +124,7 @@ def _title(path: Path) -> str:
     """What a directory's name says of the experiment; one of several agents lies below it."""
     above = _STAMP.sub("", path.parent.name)
     one_of_several = above != path.parent.name and not _STAMP.match(path.name)
-    return f"{above}/{path.name}" if one_of_several else path.name
+    return f"{above}/{path.name}" if one_of_several else _STAMP.sub("", path.name)
 
 
 def is_results_tree(path: Path) -> bool:

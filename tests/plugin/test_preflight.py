@@ -34,6 +34,7 @@ def test_a_wrong_key_is_one_error_and_the_other_runs_are_skipped(
         result.assert_outcomes(errors=1, skipped=5)
         result.stdout.fnmatch_lines(["the API answered 401: invalid x-api-key", "  next: correct*"])
         result.stdout.fnmatch_lines(["*preflight of agent claude-code failed: the API answered*"])
+        result.stdout.fnmatch_lines(["*= scylla: toy =*"])
         assert not toy.verdicts()
         server.key = KEY
         toy.run(*mode).assert_outcomes(passed=6)
