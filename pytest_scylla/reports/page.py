@@ -49,6 +49,9 @@ ROOM = 9_000_000
 CHUNK = 400_000
 """Characters of JSON that are compressed together: what is unpacked to open one run."""
 
+LONGEST_REASON = 300
+"""Characters of an error in the table of failures."""
+
 Places = list[tuple[str, SubtestSummary, RunSummary]]
 
 
@@ -395,7 +398,8 @@ def _failures(experiment: ExperimentSummary) -> str:
 
 def _first(kind: str, runs: Iterable[RunSummary]) -> str:
     found = next(run for run in runs if run.result is None and outcome(run) == kind)
-    return found.failure.message.splitlines()[0] if found.failure else "it has not run to its end"
+    said = found.failure.message if found.failure else "it has not run to its end"
+    return next(iter(said.splitlines()), "")[:LONGEST_REASON]
 
 
 def _lost(failed: Iterable[RunSummary]) -> str:

@@ -89,7 +89,9 @@ def test_the_html_report_has_our_columns_links_and_table(
     for name in ("00-pass", "01-fail"):
         links = re.findall(r'href="([^"]+)"', cells(by_subtest[name])["files"])
         assert {Path(link).name for link in links} == {"report.md", "changes.patch"}
-    links_resolve(page, text.split("<h3>toy")[1].split("</h3>")[0])
+    title = text.split("<h3>toy")[1].split("</h3>")[0]
+    links_resolve(page, title)
+    assert re.findall(r'/(report\.\w+)">', title) == ["report.html", "report.md"]
     summary = read(toy.path("report.json"))["summary"]
     experiment = text.split("<h3>toy")[1].split("</table>")[0]
     assert f"{summary['mean_score']:.3f}" in experiment
