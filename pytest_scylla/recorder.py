@@ -284,8 +284,9 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note which runs are through, and where their results are."""
         facts = facts_of(report)
-        if facts:
+        if facts or report.when == "teardown":  # --setup-plan has nothing else to tell
             self.reported.add(report.nodeid)
+        if facts:
             if not facts.get("cached") and not report.skipped:
                 self.worked.append(report.nodeid)
             path = Path(facts["results"])
