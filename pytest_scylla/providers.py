@@ -51,6 +51,8 @@ POLL = 0.1
 class State:
     """What is known of a provider."""
 
+    name: str = ""
+    """Host and port of its address."""
     limit: float = PLACES
     """How many may be under way."""
     paused_until: float = 0.0
@@ -99,7 +101,8 @@ class Provider:
     def state(self) -> State:
         """What is known now."""
         found = read_json(self._path) or {}
-        return State(**{name: found[name] for name in asdict(State()) if name in found})
+        known = {name: found[name] for name in asdict(State()) if name in found}
+        return State(**{"name": self.name, **known})
 
     @contextlib.contextmanager
     def turn(self, patience: Patience) -> Iterator[None]:
@@ -225,8 +228,8 @@ def provider_name(url: str) -> str:
 
 def states(folder: Path) -> dict[str, State]:
     """Provider -> what is known of it, of all in a session's folder."""
-    found = {path.parent.name for path in folder.glob("*/state.json")}
-    return {name: Provider(folder, name).state for name in sorted(found)}
+    found = [Provider(folder, path.parent.name).state for path in folder.glob("*/state.json")]
+    return {state.name: state for state in sorted(found, key=lambda state: state.name)}
 
 
 _RESET = re.compile(

@@ -45,7 +45,7 @@ def test_nothing_is_limited_and_nothing_written_before_the_first_refusal(
 ) -> None:
     with provider.turn(patient()), provider.turn(patient()):
         provider.answered()
-    assert provider.state == providers.State()
+    assert provider.state == providers.State(NAME)
     assert not list(tmp_path.rglob("state.json"))
 
 
@@ -177,7 +177,7 @@ def test_what_is_known_of_all_providers_can_be_listed(tmp_path: Path) -> None:
     Provider(tmp_path, "one.example.com").refused(429, 1.0)
     Provider(tmp_path, "127.0.0.1:8080").refused(529, 1.0)
     assert {name: state.status for name, state in states(tmp_path).items()} == {
-        "127.0.0.1_8080": 529,
+        "127.0.0.1:8080": 529,
         "one.example.com": 429,
     }
 
