@@ -163,9 +163,9 @@ class Live:
             self.spent += facts.get("cost_usd") or 0.0
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         if self.config.get_verbosity() == 0 and terminal:
-            terminal.ensure_newline()
             outcome = _outcome(report)
-            terminal.write_line(line_of(report.nodeid, outcome, facts), **_colour(outcome))
+            # Not a line of its own for pytest, which would name the file again before the next.
+            terminal.write("\n" + line_of(report.nodeid, outcome, facts), **_colour(outcome))
 
     # -- the status area
 
