@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,9 +14,11 @@ from playwright.sync_api import Browser
 from pytest_scylla.reports.writing import write_reports
 from pytest_scylla.store import write_text
 from tests.support.examples import write_result
-from tests.support.experiments import Experiment, check, claude_md, rubric
+from tests.support.experiments import Experiment, check, claude_md, rubric, run_pytest
 from tests.support.many_runs import write_many_runs
 from tests.support.page import Opened, ready_after, started_browser
+
+ROOT = Path(__file__).parents[2]
 
 AGENT = """
 cat > /dev/null
@@ -148,6 +151,22 @@ def test_what_an_agent_or_a_judge_wrote_does_nothing(tmp_path: Path, browser: Br
         assert opened.page.title() != "owned"
         assert opened.page.locator("img, #panel script").count() == 0
         assert (len(opened.requests), opened.complaints) == (1, [])
+
+
+@pytest.mark.slow
+def test_the_page_of_the_quickstart_opens(pytester: pytest.Pytester, browser: Browser) -> None:
+    shutil.copytree(ROOT / "experiments", pytester.path / "experiments")
+    pytester.makefile(".ini", pytest="[pytest]\n")
+    session = run_pytest(pytester, "-p", "xdist", "-n", "2", "experiments/quickstart")
+    session.assert_outcomes(passed=40, xfailed=2)
+    [results] = (pytester.path / "results").glob("*-quickstart")
+    with Opened(browser, results) as opened:
+        assert opened.page.locator("#count").inner_text() == "42 of 42 runs"
+        assert "Adopt T1/01-testing" in opened.page.locator("#answer").inner_text()
+        opened.page.keyboard.press("/")
+        opened.page.keyboard.type("best-of-all")
+        assert opened.runs() == ["T5::03-best-of-all::run_01", "T5::03-best-of-all::run_02"]
+        assert (opened.requests, opened.complaints) == ([opened.url], [])
 
 
 @pytest.mark.slow
