@@ -36,6 +36,9 @@ NAMES = {
     "claude-sonnet-5-5[1m]": 2,
     "claude-sonnet-4-6": 3,
     "claude-haiku-4-5": 1,
+    "gpt-5.5": 5,
+    "openai/gpt-5.5-2026-04-23": 5,
+    "gpt-5.4-mini": 0.75,
 }
 
 
@@ -78,6 +81,17 @@ def test_a_long_prompt_costs_another_price_for_the_whole_request() -> None:
     assert cost(100_001) == pytest.approx(0.5 * 100_001 + 2.5 * 1000)
     cached = TokenStats(cache_read_tokens=100_001)
     assert cost_usd("claude-haiku-5-5", cached) * MILLION == pytest.approx(0.05 * 100_001)
+
+
+@pytest.mark.parametrize("model", [name for name in PRICES.models if name.startswith("gpt-")])
+def test_what_comes_from_openais_cache_is_cheap_and_long_prompts_are_dear(model: str) -> None:
+    price = PRICES.price(model)
+    assert price.cache_read in (pytest.approx(price.input / 10), pytest.approx(price.input / 20))
+    for step in price.steps:  # as OpenAI's pages say: twice for what goes in, half as much again
+        assert step.above == 272_000
+        assert step.output == pytest.approx(1.5 * price.output)
+        for kind in ("input", "cache_read"):
+            assert getattr(step, kind) == pytest.approx(2 * getattr(price, kind))
 
 
 def test_a_sum_over_many_requests_is_priced_by_the_length_of_each() -> None:
