@@ -38,8 +38,8 @@ class Evidence:
     agent: AgentResult
     pipeline: PipelineResult
     baseline: PipelineResult
-    files: Path | None
-    """`copy`, or None where the workspace is gone and cannot be made again."""
+    left: Callable[[], tuple[Path | None, str]]
+    """Where `copy` is, or why there is none; it is made when this is first called."""
     slot: Path
     """The judge slot's directory, for logs."""
     template: Template
@@ -49,10 +49,13 @@ class Evidence:
     executed: Mapping[str, ItemScore]
     """The items that commands have decided; they win over what a judge says of them."""
     prices: PriceList
-    lost: str = ""
-    """Why there are no files."""
     saved: str | None = None
-    """Without files: the prompt that a judge of this run was asked before, as it was saved."""
+    """The prompt that a judge of this run was asked before, as it was saved; used without files."""
+
+    @property
+    def files(self) -> Path | None:
+        """`copy`, or None where the workspace is gone and cannot be made again."""
+        return self.left()[0]
 
     @property
     def copy(self) -> Path:
@@ -60,9 +63,10 @@ class Evidence:
 
         Raises RunError where the workspace is gone and cannot be made again.
         """
-        if self.files is None:
-            raise RunError.of("workspace", f"this judge needs the workspace: {_first(self.lost)}")
-        return self.files
+        files, lost = self.left()
+        if files is None:
+            raise RunError.of("workspace", f"this judge needs the workspace: {_first(lost)}")
+        return files
 
     def cost_usd(self, model: str, tokens: TokenStats) -> float | None:
         """What one request to a model costs, by the price list; None where it has no price."""
@@ -79,7 +83,7 @@ class Evidence:
         Without files it is the prompt that was saved before, or made of answer and patch alone.
         Raises RunError where there is neither.
         """
-        if self.saved is not None:
+        if self.saved is not None and self.files is None:
             return self._saved(self.template.again(self.saved))
         return self._saved(self.template.inline(self._exhibits(), most))
 
@@ -89,9 +93,10 @@ class Evidence:
         return self._saved(self.template.by_paths(self._exhibits(), place))
 
     def _exhibits(self) -> Exhibits:
-        if self.files is None and not self.patch:
-            raise RunError.of("workspace", f"nothing is left to be judged: {_first(self.lost)}")
-        return Exhibits(self.answer, self.patch, self.files, self.pipeline, self.baseline)
+        files, lost = self.left()
+        if files is None and not self.patch:
+            raise RunError.of("workspace", f"nothing is left to be judged: {_first(lost)}")
+        return Exhibits(self.answer, self.patch, files, self.pipeline, self.baseline)
 
     def _saved(self, prompt: Prompt) -> Prompt:
         write_text(self.slot / "prompt.md", prompt.text)

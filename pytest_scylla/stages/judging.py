@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def _judge(
     judge, fallback = evaluation.judges[number - 1], evaluation.fallbacks.get(number)
     slot = run.dir.judge_slot(number)
     saved = _saved_prompt(run, number, inputs)
-    with _files(run) as (files, lost):
+    with contextlib.ExitStack() as stack:
         evidence = Evidence(
             task=evaluation.experiment.task,
             answer=text_of(run.dir.agent_output),
@@ -198,14 +199,13 @@ def _judge(
             agent=agent,
             pipeline=pipeline,
             baseline=_baseline(run),
-            files=files,
+            left=functools.cache(lambda: _files(run, stack)),
             slot=slot,
             template=evaluation.template,
             experiment=evaluation.experiment.directory,
             prices=evaluation.prices,
             executed=executed_items(run),
-            lost=lost,
-            saved=None if files else saved,
+            saved=saved,
             turn=run.evaluation.turn,
             max_wait=run.evaluation.max_wait,
         )
@@ -220,16 +220,12 @@ def _judge(
     return judgment
 
 
-@contextlib.contextmanager
-def _files(run: Run) -> Iterator[tuple[Path | None, str]]:
+def _files(run: Run, stack: contextlib.ExitStack) -> tuple[Path | None, str]:
     """The files that the agent left, or why they cannot be made again."""
-    with contextlib.ExitStack() as stack:
-        try:
-            found = (stack.enter_context(left_by_agent(run)).files, "")
-        except (ScyllaError, OSError) as error:
-            yield None, str(error)
-        else:
-            yield found
+    try:
+        return stack.enter_context(left_by_agent(run)).files, ""
+    except (ScyllaError, OSError) as error:
+        return None, str(error)
 
 
 def _baseline(run: Run) -> PipelineResult:

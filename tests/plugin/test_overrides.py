@@ -1,8 +1,12 @@
 """A conftest.py speaks for its experiment folder alone: fixtures, agents, judges, hooks."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.support.experiments import (
+    IN_PROCESS,
     MODES,
     NO_WORKERS,
     Experiment,
@@ -15,6 +19,9 @@ from tests.support.experiments import (
 RUN = "T0/00-empty/run_01"
 
 ADAPTERS = """
+import os
+import tempfile
+
 from pytest_scylla.agents.command import Command
 from pytest_scylla.judges import Grading
 from pytest_scylla.results import ItemScore
@@ -37,10 +44,15 @@ class Reader:
         return None
 
     def grade(self, evidence):
+        copies = [self.copies(), evidence.files and self.copies()]
         met = (evidence.copy / "answer.txt").read_text() == "{word}\\n"
         [item] = evidence.task.rubric.items()
         scores = {{item.id: ItemScore(achieved=self.share * met, max=item.points)}}
-        return Grading(scores, "{word} was asked", "{word}", self.model)
+        return Grading(scores, "{word} was asked", str(copies), self.model)
+
+    def copies(self):
+        names = os.listdir(tempfile.gettempdir())
+        return len([name for name in names if name.startswith("scylla-copy-")])
 
 def pytest_scylla_agents():
     return {{"house-agent": Writer}}
@@ -71,6 +83,16 @@ def test_two_folders_mean_different_things_by_one_name(
         assert (toy.path(RUN) / "workspace/answer.txt").read_text() == f"{toy.name}\n"
         [vote] = read(toy.path(RUN) / "run_result.json")["judges"]
         assert (vote["model"], vote["reasoning"]) == (toy.name, f"{toy.name} was asked")
+
+
+def test_files_are_copied_when_a_judge_looks_at_them(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    toy = with_own_adapters(pytester, "red")
+    run_pytest(pytester, "experiments", *IN_PROCESS).assert_outcomes(passed=1)
+    assert (toy.path(RUN) / "judge/judge_01/response.txt").read_text() == "[0, 1]"
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_does_not_know_what_its_neighbour_registers(pytester: pytest.Pytester) -> None:

@@ -86,7 +86,7 @@ def make_evidence(
         ),
         "pipeline": PipelineResult(steps=(step,)),
         "baseline": PipelineResult(steps=()),
-        "files": copy,
+        "left": lambda: (copy, ""),
         "executed": {},
         "slot": slot,
         "template": load_template(experiment),
