@@ -19,7 +19,7 @@ from .errors import JUDGED
 from .experiment import Price
 from .prices import PriceList, UnknownModel, built_in_prices
 from .results import TokenStats
-from .store import read_json
+from .store import read_json, text_of
 from .tree import ResultsTree, folders
 
 ENDS = frozenset({"completed", *JUDGED})
@@ -152,10 +152,7 @@ class _Reader:
 
     def _cut_off(self, log: str) -> float | None:
         """USD of a program that was cut off, as far as its output shows."""
-        try:
-            stream = Stream(Path(log).read_text("utf-8", "replace"))
-        except OSError:
-            return None
+        stream = Stream(text_of(Path(log)))
         if stream.cost is not None:
             return stream.cost
         try:

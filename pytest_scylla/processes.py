@@ -13,6 +13,7 @@ import os
 import selectors
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from .store import remove_tree, write_bytes
 
 MARKER = "SCYLLA_RUN_DIR"
 """Environment variable that everything below an agent inherits: the run's directory."""
@@ -136,14 +139,33 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
         if process.returncode is None:
             terminate(process, 0)
     ended = time.monotonic()
+    said, errors = pump.output
+    for path, data in ((stdout, said), (stderr, errors)):
+        _keep(path, data)
     return Finished(
         exit_code=process.wait(),
-        stdout=stdout.read_text("utf-8", "replace"),
-        stderr=stderr.read_text("utf-8", "replace"),
+        stdout=_text(said),
+        stderr=_text(errors),
         duration=ended - started,
         timed_out=timed_out,
         silence=ended - pump.last_output,
     )
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """The log of a program's output, made anew where the program took it away."""
+    try:
+        facts = os.lstat(path)
+        if stat.S_ISREG(facts.st_mode) and facts.st_size == len(data):
+            return
+    except OSError:
+        pass
+    remove_tree(path)
+    write_bytes(path, data)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _watch(process: subprocess.Popen[bytes], pump: _Pump, deadline: float | None) -> bool:
@@ -339,6 +361,12 @@ class _Pump:
         if self.ended is not None:
             self.selector.register(self.ended, selectors.EVENT_READ)
 
+    @property
+    def output(self) -> tuple[bytes, bytes]:
+        """Standard output and error, as they were stored: the program can reach its logs."""
+        out, err = (b"".join(redactor.passed_on) for redactor in self.filters.values())
+        return out, err
+
     def until_ended(self, deadline: float | None) -> bool:
         """Work until the program has ended; False where the deadline came first."""
         while True:
@@ -428,6 +456,7 @@ class _Redactor:
         self.hidden = hidden
         self.secrets = [value.encode() for value in hidden.values()]
         self.held = b""
+        self.passed_on: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         self.held += data
@@ -459,5 +488,7 @@ class _Redactor:
         return count
 
     def _pass_on(self, data: bytes) -> None:
-        self.file.write(redact_bytes(data, self.hidden))
+        clean = redact_bytes(data, self.hidden)
+        self.passed_on.append(clean)
+        self.file.write(clean)
         self.file.flush()

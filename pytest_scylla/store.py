@@ -79,7 +79,7 @@ def write_json(path: Path, value: Mapping[str, Any] | BaseModel, *, sync: bool =
 def text_of(path: Path) -> str:
     """The text in a file; nothing where there is none."""
     try:
-        return path.read_bytes().decode("utf-8", "replace")
+        return _content(path).decode("utf-8", "replace")
     except OSError:
         return ""
 
@@ -89,7 +89,8 @@ _AT_ONCE = 65536
 
 
 def _content(path: Path | str) -> bytes:
-    file = os.open(path, os.O_RDONLY)
+    # Nobody waits for the other end of a pipe that an agent has put there.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         parts = [os.read(file, _AT_ONCE)]
         while len(parts[-1]) == _AT_ONCE:
@@ -140,7 +141,7 @@ def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a tree (or file, or link), also where an agent took away its write permission."""
+    """Delete a tree (or file, link, pipe), also where an agent took away its write permission."""
 
     def force(function: Any, failed: str, _error: Any) -> None:
         os.chmod(os.path.dirname(failed), 0o700)
@@ -148,13 +149,12 @@ def remove_tree(path: Path) -> None:
             os.chmod(failed, 0o700)
         function(failed)
 
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        if sys.version_info >= (3, 12):
-            shutil.rmtree(path, onexc=force)
-        else:
-            shutil.rmtree(path, onerror=force)
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    elif sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=force)
+    else:
+        shutil.rmtree(path, onerror=force)
 
 
 class RunDir:

@@ -110,6 +110,7 @@ def _git(
             raise RunError("git", "git was not found\n  next: install git") from None
         except GitCommandError as error:
             said = str(error.stderr).strip().removeprefix("stderr:").strip().strip("'")
+            said = said.encode("utf-8", "replace").decode()
             words = " ".join(arguments[:6])
             raise RunError("git", f"`git {words} …` failed: {said}") from None
     assert isinstance(output, bytes)
@@ -357,7 +358,7 @@ class Checkout:
         if self.path.is_symlink() or not self.path.is_dir():
             self.create()
             return
-        self.index.unlink(missing_ok=True)
+        remove_tree(self.index)
         remove_tree(self.repository)
         self._new_repository()
         self._attach()
@@ -388,7 +389,7 @@ class Checkout:
         """Delete the workspace and its repository."""
         remove_tree(self.path)
         remove_tree(self.repository)
-        self.index.unlink(missing_ok=True)
+        remove_tree(self.index)
 
     def relocate(self, here: Path, place: Path) -> None:
         """Tell a workspace that lies in `here` with its repository that it will be in `place`.
@@ -422,16 +423,14 @@ class Checkout:
                 "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
             }
             _borrow(folder, [self.setup.path, self.setup.base.repository])
-            if self.index.is_file():
+            try:
                 shutil.copy2(self.index, index)
-            else:
+                patch = _staged(self.path, env)
+            except (RunError, OSError):  # the copy is gone, or the agent has spoilt it
+                index.unlink(missing_ok=True)
                 git(["read-tree", BRANCH], env)
-            _add_all(self.path, env)
-            patch = _diff(env)
-            if b" 160000" in patch:  # the mode of another repository's commit
-                _stage_nested(self.path, env)
-                patch = _diff(env)
-        self.index.unlink(missing_ok=True)
+                patch = _staged(self.path, env)
+        remove_tree(self.index)
         return patch
 
     def _new_repository(self) -> None:
@@ -460,6 +459,15 @@ class Checkout:
     def _done(self) -> None:
         shutil.copy2(self.repository / "worktrees" / self.path.name / "index", self.index)
         self._unfinished.unlink()
+
+
+def _staged(workspace: Path, env: Mapping[str, str]) -> bytes:
+    _add_all(workspace, env)
+    patch = _diff(env)
+    if b" 160000" in patch:  # the mode of another repository's commit
+        _stage_nested(workspace, env)
+        patch = _diff(env)
+    return patch
 
 
 def _diff(env: Mapping[str, str]) -> bytes:

@@ -56,6 +56,16 @@ def shell(
 # -- how a program ends ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("instead", ["true", "mkfifo stdout.log", "mkdir stdout.log"])
+def test_a_program_that_takes_its_logs_away_is_heard_all_the_same(
+    tmp_path: Path, instead: str
+) -> None:
+    finished = shell(tmp_path, f"echo out; rm stdout.log stderr.log; {instead}; echo err >&2")
+    assert (finished.stdout, finished.stderr) == ("out\n", "err\n")
+    assert (tmp_path / "stdout.log").read_text() == "out\n"
+    assert (tmp_path / "stderr.log").read_text() == "err\n"
+
+
 def test_output_and_exit_status_are_kept_apart(tmp_path: Path) -> None:
     finished = shell(tmp_path, "echo out; echo err >&2; exit 3")
     assert (finished.stdout, finished.stderr, finished.exit_code) == ("out\n", "err\n", 3)

@@ -27,6 +27,7 @@ from pytest_scylla.store import (
     read_json,
     read_model,
     remove_tree,
+    text_of,
     write_bytes,
     write_json,
     write_text,
@@ -258,6 +259,9 @@ def test_a_file_in_the_place_of_a_tree_is_removed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("1")
     remove_tree(tmp_path / "file")
     remove_tree(tmp_path / "missing")
+    os.mkfifo(tmp_path / "pipe")
+    assert (text_of(tmp_path / "pipe"), read_json(tmp_path / "pipe")) == ("", None)
+    remove_tree(tmp_path / "pipe")
     assert os.listdir(tmp_path) == []
 
 

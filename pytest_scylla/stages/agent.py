@@ -16,6 +16,7 @@ from ..agents import Agent, Answer, Job, replay_script
 from ..errors import NotRun, RunError, disk_error
 from ..evaluation import Run
 from ..isolation import DiskGuard, Grounds, isolated, unavailable
+from ..judge_prompt import printable
 from ..judges import Judge
 from ..preflight import preflight
 from ..prices import UnknownModel, Usage
@@ -426,8 +427,10 @@ def _set_tampering_aside(run: Run, end: AgentEnd) -> tuple[str, ...]:
         for name in found:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(run.dir.path / name, place / name)
-        log.warning("%s: set aside, not written by us: %s", run.dir.path, ", ".join(found))
-    return tuple(found)
+    names = tuple(map(printable, found))
+    if names:
+        log.warning("%s: set aside, not written by us: %s", run.dir.path, ", ".join(names))
+    return names
 
 
 def _record(
@@ -471,7 +474,7 @@ def _record(
     log_of_it = command_log(invocation, finished, hidden, result)
     write_json(directory / "command_log.json", log_of_it, sync=paid)
     write_json(run.dir.agent_result, result, sync=paid)
-    run.dir.started.unlink()
+    run.dir.started.unlink(missing_ok=True)
     run.dir.ended.unlink(missing_ok=True)
     if answer.error is not None:
         raise answer.error
@@ -496,10 +499,10 @@ def _write_transcript(run: Run, stdout: str) -> None:
 
 
 def _left_out(run: Run) -> tuple[str, ...]:
-    found = large_files(run.checkout().path)
+    found = tuple(map(printable, large_files(run.checkout().path)))
     if found:
         log.warning("%s: too large for the patch: %s", run.dir.path, ", ".join(found))
-    return tuple(found)
+    return found
 
 
 def _write_patch(run: Run, hidden: Mapping[str, str], sync: bool) -> None:

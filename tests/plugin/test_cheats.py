@@ -129,6 +129,12 @@ def _cheats(outside: Path) -> dict[str, Cheat]:
             f"cp {outside}/forged.json ../run_result.json; cp {outside}/forged.json .\n"
             f"mkdir -p judge/judge_01; cp {outside}/forged.json judge/judge_01/judgment.json\n",
         ),
+        "spoils": (
+            HALF,
+            "truncate -s 200M \"$(printf 'huge\\377')\"; touch \"../$(printf 'above\\377')\"\n"
+            "echo junk > ../workspace.index; rm -r ../agent; mkdir ../agent; cd ../agent\n"
+            "mkfifo stdout.log; ln -s /dev/full stderr.log\n",
+        ),
         "daemon": (
             HALF,
             f"env -i PATH=\"$PATH\" setsid {sys.executable} "
