@@ -6,6 +6,11 @@ only known from m. (Hahn and Meeker, Statistical Intervals, Wiley 1991, chapter 
 of the mean of future observations.) s is larger by what Student's t is above the normal quantile
 for m - 1 degrees of freedom (Abramowitz and Stegun, 26.7.5). p50 is the mean, p90 is 1.2816
 deviations above it. With one earlier execution, or an assumption, s is taken to be as large as x.
+
+A run takes as long as its stages: making the workspace and storing what the agent did are part of
+the agent's, copies and commands of the rubric part of the judges'. The session takes as long as
+the plan needs to give these runs to its workers, from the first run's start to the last one's
+end. Before and after that pytest starts its workers, and reports are written.
 """
 
 from __future__ import annotations
@@ -15,14 +20,24 @@ import math
 import os
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import ScyllaError
 from .evaluation import Evaluation, Run
 from .experiment import Experiment
-from .history import ASSUMED, ASSUMED_PROMPT, History, Sample, assumed_cost, assumed_tokens
+from .history import (
+    ASSUMED,
+    ASSUMED_PROMPT,
+    Execution,
+    History,
+    Sample,
+    assumed_cost,
+    assumed_tokens,
+    pipeline_seconds,
+)
 from .plan import Plan, Spec
 from .prices import PriceList
 from .stagewise import outlook
@@ -30,14 +45,26 @@ from .stagewise import outlook
 Z90 = 1.2816
 """The 90 % quantile of the standard normal distribution."""
 
-ASSUMED_SECONDS = {"agent": 60.0, "judge": 5.0}
-"""Of one run of an agent and of one judgment, where nothing is known of earlier ones."""
+ASSUMED_SECONDS = {"agent": 60.0, "pipeline": 10.0, "judge": 5.0}
+"""Of one run of an agent, of a pipeline after it, and of one judgment, where nothing is known of
+earlier ones."""
+
+ALWAYS_ASKED = 2
+"""Slots of a sequential panel that are asked in any case; those after them if these disagree."""
 
 SAMPLED_RUNS = 5
 """How many earlier runs are measured for the size of one."""
 
-Cell = tuple[str, str, str]
-"""Tier, subtest, stage (`agent` or `judge_NN`)."""
+
+class Cell(NamedTuple):
+    """What is executed, and where."""
+
+    tier: str
+    subtest: str
+    stage: str
+    """`agent` or `judge_NN`."""
+    sure: bool = True
+    """False: a slot of a sequential panel, which may not need it."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +116,10 @@ class Basis:
     history: History
     assumed_usd: Callable[[str], float]
     """Stage -> USD, where there is no history of it."""
+    sequential: bool = False
+    """The judges are asked one after the other, and no more of them than are needed."""
+    baseline: float | None = None
+    """Seconds of the pipeline on the task's untouched files; None where it has not run."""
 
     def usd(self, cells: Mapping[Cell, int]) -> Sum:
         """USD of so many executions of each cell."""
@@ -103,10 +134,32 @@ class Basis:
 
     def seconds(self, cell: Cell) -> float:
         """Seconds of one execution, in the mean."""
-        sample = self.history.sample(*cell)
+        sample = self.sample(cell)
         if sample and sample.seconds:
             return statistics.fmean(sample.seconds)
-        return ASSUMED_SECONDS["agent" if cell[2] == "agent" else "judge"]
+        return ASSUMED_SECONDS["agent" if cell.stage == "agent" else "judge"]
+
+    def pipeline_seconds(self, tier: str, subtest: str) -> float:
+        """Seconds of the pipeline after one run of an agent, in the mean; before there was one,
+        those of the pipeline on the task's untouched files."""
+        sample = self.history.sample(tier, subtest, "agent")
+        if sample and sample.pipeline_seconds:
+            return statistics.fmean(sample.pipeline_seconds)
+        return ASSUMED_SECONDS["pipeline"] if self.baseline is None else self.baseline
+
+    def sample(self, cell: Cell) -> Sample | None:
+        """The earlier executions that a cell is like."""
+        found = self.history.sample if cell.sure else self.history.turns
+        return found(cell.tier, cell.subtest, cell.stage)
+
+    def foresees(self, cell: Cell) -> bool:
+        """Something is known of what the cell costs: it was seen before, or it is paid."""
+        sample = self.sample(cell)
+        return bool(sample and sample.usd) or self.assumed_usd(cell.stage) > 0
+
+    def cell(self, tier: str, subtest: str, stage: str) -> Cell:
+        """The cell of a stage."""
+        return Cell(tier, subtest, stage, not (self.sequential and is_spare(stage)))
 
     def _sum(
         self,
@@ -117,13 +170,18 @@ class Basis:
         """Cells that rest on the same earlier executions are one sum: they err together."""
         together: Counter[str] = Counter()
         like: dict[str, tuple[float, ...]] = {}
-        for (tier, subtest, stage), number in cells.items():
-            sample = self.history.sample(tier, subtest, stage)
+        for cell, number in cells.items():
+            sample = self.sample(cell)
             values = of(sample) if sample else ()
-            key = f"{id(sample)}" if values else f"assumed {stage}"
-            like[key] = values or (assumed(stage),)
+            key = f"{id(sample)}" if values else f"assumed {cell.stage}"
+            like[key] = values or (assumed(cell.stage),)
             together[key] += number
         return sum((sum_of(number, like[key]) for key, number in together.items()), Sum())
+
+
+def is_spare(stage: str) -> bool:
+    """A sequential panel asks this slot only where those before it do not agree."""
+    return stage != "agent" and int(stage[6:]) > ALWAYS_ASKED
 
 
 # -- what is going to be done ----------------------------------------------------------------------
@@ -140,12 +198,19 @@ class Todo:
     """It was complete, and an input has changed."""
     reason: str = ""
     stages: tuple[str, ...] = ()
-    """What is executed: `agent`, `judge_NN`."""
+    """What is executed: `agent`, `pipeline`, `judge_NN`."""
 
     @property
     def cells(self) -> list[Cell]:
-        """The stages with their place."""
-        return [(self.run.subtest.tier, self.run.subtest.id, stage) for stage in self.stages]
+        """The agent and the judges, with their place."""
+        run, asked = self.run, [stage for stage in self.stages if stage != "pipeline"]
+        known = basis(run.evaluation)
+        cells = [known.cell(run.subtest.tier, run.subtest.id, stage) for stage in asked]
+        return [cell._replace(sure=True) if self._selected(cell) else cell for cell in cells]
+
+    def _selected(self, cell: Cell) -> bool:
+        """A slot that the user has asked for is asked, whatever the others say."""
+        return cell.stage != "agent" and self.run.slot_selected(int(cell.stage[6:]))
 
 
 JUDGED_TOO = ("report", "judge", None)
@@ -160,7 +225,9 @@ def todo(run: Run) -> Todo:
         again = [line for line in outlook(run) if line.todo]
     except ScyllaError as error:
         return Todo(run, "to run", reason=str(error).splitlines()[0])
-    stages = [line.stage for line in again if line.stage == "agent"]
+    piped = run.evaluation.steps and run.asked.until != "agent"
+    work = ("agent", "pipeline") if piped else ("agent",)
+    stages = [line.stage for line in again if line.stage in work]
     if run.asked.until in JUDGED_TOO:
         asked = [line for line in again if line.stage.startswith("judge_")]
         stages += [line.stage for line in asked if not line.free]
@@ -183,14 +250,22 @@ def basis(evaluation: Evaluation) -> Basis:
         judge = evaluation.agent if stage == "agent" else evaluation.judges[int(stage[6:]) - 1]
         return evaluation.assumed_cost(stage) if judge.paid else 0.0
 
-    return Basis(evaluation.history, assumed)
+    return _basis(evaluation.experiment, evaluation.results, evaluation.history, assumed)
+
+
+def _basis(
+    experiment: Experiment, results: Path, history: History, assumed: Callable[[str], float]
+) -> Basis:
+    sequential = experiment.panel.margin is not None
+    baseline = pipeline_seconds(f"{results}/pipeline_baseline.json")
+    return Basis(history, assumed, sequential, baseline)
 
 
 PAID = ("command", "anthropic", "claude-code", "codex", "opencode")
 """Adapters that cost money unless their options say otherwise."""
 
 
-def basis_of(experiment: Experiment, history: History, prices: PriceList) -> Basis:
+def basis_of(experiment: Experiment, results: Path, history: History, prices: PriceList) -> Basis:
     """The same, for those who know experiment.yaml alone: an adapter's own word on whether it is
     paid is not asked."""
     settings, limit = experiment.settings, experiment.task.max_cost_usd
@@ -202,7 +277,7 @@ def basis_of(experiment: Experiment, history: History, prices: PriceList) -> Bas
             return 0.0
         return assumed_cost(stage, model, prices, limit)
 
-    return Basis(history, assumed)
+    return _basis(experiment, results, history, assumed)
 
 
 def cells_of(todos: Iterable[Todo]) -> Counter[Cell]:
@@ -323,20 +398,33 @@ def grounds(todos: Iterable[Todo]) -> list[str]:
     assumed: dict[str, None] = {}
     for evaluation, found in _by_results(todos).values():
         rests_on = basis(evaluation)
-        for (tier, subtest, stage), number in cells_of(found).items():
-            sample = evaluation.history.sample(tier, subtest, stage)
+        for cell, number in cells_of(found).items():
+            sample = rests_on.sample(cell)
             known[f"earlier ones of the same {sample.where}" if sample else "assumptions"] += number
             if sample is None or not sample.usd:
-                assumed[_assumption(evaluation, stage, rests_on.assumed_usd(stage))] = None
+                usd = rests_on.assumed_usd(cell.stage)
+                assumed[_assumption(evaluation, cell, usd)] = None
+        assumed.update(dict.fromkeys(_assumed_pipelines(rests_on, found)))
     lines = [f"basis: {where}, for {number} executions" for where, number in known.items()]
     return [*lines, *(f"assumed: {text}" for text in assumed)]
 
 
-def _assumption(evaluation: Evaluation, stage: str, usd: float) -> str:
+def _assumed_pipelines(rests_on: Basis, todos: Iterable[Todo]) -> Iterator[str]:
+    for one in todos:
+        sample = rests_on.history.sample(one.run.subtest.tier, one.run.subtest.id, "agent")
+        measured = rests_on.baseline is not None or (sample and sample.pipeline_seconds)
+        if "pipeline" in one.stages and not measured:
+            yield f"the pipeline after a run takes {ASSUMED_SECONDS['pipeline']:g} s"
+
+
+def _assumption(evaluation: Evaluation, cell: Cell, usd: float) -> str:
+    stage = cell.stage
     who = "an agent's run" if stage == "agent" else f"a judgment of {stage}"
     took = ASSUMED_SECONDS["agent" if stage == "agent" else "judge"]
+    if not cell.sure:
+        who += ", which the sequential panel is taken to ask for each time,"
     if not usd:
-        return f"{who} costs nothing and takes {took:g} s"
+        return f"{who} costs nothing (it is not paid) and takes {took:g} s"
     tokens = ASSUMED["agent" if stage == "agent" else "judge"]
     return (
         f"{who} costs ${usd:.4f} ({_priced_by(evaluation, stage)}) and takes {took:g} s; "
@@ -403,8 +491,9 @@ def forecast(
 
 
 def _seconds(one: Todo) -> float:
-    known = basis(one.run.evaluation)
-    return sum(known.seconds(cell) for cell in one.cells)
+    known, subtest = basis(one.run.evaluation), one.run.subtest
+    pipeline = "pipeline" in one.stages and known.pipeline_seconds(subtest.tier, subtest.id)
+    return sum(known.seconds(cell) for cell in one.cells) + pipeline
 
 
 def _budgets(todos: Sequence[Todo], budget: float | None) -> list[str]:
@@ -429,51 +518,84 @@ def _enough(name: str, limit: float, usd: Sum) -> str:
 # -- afterwards ------------------------------------------------------------------------------------
 
 
-def executed(before: History, after: History) -> Counter[Cell]:
-    """How often each cell was executed between two looks at a results directory."""
-
-    def count(history: History) -> Counter[Cell]:
-        return Counter((one.tier, one.subtest, one.stage) for one in history.executions)
-
-    return count(after) - count(before)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """Forecast against actual, of what a session has executed."""
 
-    cells: Counter[Cell]
-    """How often each cell was executed."""
-    usd: Sum
-    """What that had to cost."""
-    spent: float
-    """What it did cost: USD."""
-    seconds: Mapping[tuple[str, str], float]
-    """Tier and subtest -> seconds that all that was executed there had to take, added up."""
+    agents: int = 0
+    """Executions of agents that did their work."""
+    judgments: int = 0
+    """Valid judgments."""
+    usd: Sum = Sum()
+    """What those of them had to cost whose cost was foreseen and is known."""
+    spent: float = 0.0
+    """What these did cost: USD."""
+    told: float = 0.0
+    """USD that others tell of, which are not paid: nobody foresaw it."""
+    unknown: int = 0
+    """Those whose cost nobody knows."""
+    lost: int = 0
+    """Executions that were cut off, or ended in an error: no forecast is made of such."""
+    lost_usd: float = 0.0
+    """What these did cost, as far as it is known."""
+    cut_off: bool = False
+    """Some of them did not come to their end, so that time was not spent as planned."""
+    seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Tier and subtest -> seconds that agents and judges had to take there, added up."""
 
 
-def outcome(known: Basis, after: History) -> Outcome:
-    """What was executed since the history that a forecast rests on."""
-    cells = executed(known.history, after)
-
-    def total(history: History) -> float:
-        return sum(one.usd for one in history.executions if one.usd is not None)
-
-    seconds: Counter[tuple[str, str]] = Counter()
-    for (tier, subtest, stage), number in cells.items():
-        seconds[tier, subtest] += number * known.seconds((tier, subtest, stage))  # type: ignore[assignment]
-    spent = total(after) - total(known.history)
-    return Outcome(cells, known.usd(cells), spent, seconds)
+def outcome(known: Basis, done: Iterable[Execution]) -> Outcome:
+    """What was executed, against the basis of a forecast from before it."""
+    done = tuple(done)
+    cell = {one: known.cell(one.tier, one.subtest, one.stage) for one in done}
+    whole = [one for one in done if one.whole]
+    foreseen = [one for one in whole if one.usd is not None and known.foresees(cell[one])]
+    told = [one.usd for one in whole if one.usd is not None and not known.foresees(cell[one])]
+    lost = [one for one in done if not one.whole]
+    seconds: dict[tuple[str, str], float] = {}
+    for one in done:
+        place = one.tier, one.subtest
+        seconds[place] = seconds.get(place, 0.0) + known.seconds(cell[one])
+    return Outcome(
+        agents=sum(one.stage == "agent" for one in whole),
+        judgments=sum(one.stage != "agent" and one.asked for one in whole),
+        usd=known.usd(Counter(cell[one] for one in foreseen)),
+        spent=sum(one.usd or 0.0 for one in foreseen),
+        told=sum(told),
+        unknown=sum(one.usd is None for one in whole),
+        lost=len(lost),
+        lost_usd=sum(one.usd or 0.0 for one in lost),
+        cut_off=any(one.cut_off for one in lost),
+        seconds=seconds,
+    )
 
 
 def comparison(outcomes: Sequence[Outcome], expected: float, took: float) -> str:
-    """Forecast against actual in a line; `expected` and `took` are seconds of the session."""
+    """Forecast against actual in a line; `expected` and `took` are seconds of all runs."""
+    agents = sum(one.agents for one in outcomes)
+    judgments = sum(one.judgments for one in outcomes)
+    cut_off = any(one.cut_off for one in outcomes)
+    time = said_duration(took) + ("" if cut_off else f" (forecast {said_duration(expected)})")
+    money = ", ".join([*_foreseen(outcomes), *_not_foreseen(outcomes), time])
+    return f"{agents} agents' runs and {judgments} judgments: {money}"
+
+
+def _foreseen(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """What had to cost something, or did not cost anything."""
     usd = sum((one.usd for one in outcomes), Sum())
-    agents = sum(n for one in outcomes for cell, n in one.cells.items() if cell[2] == "agent")
-    judgments = sum(one.cells.total() for one in outcomes) - agents
     spent = sum(one.spent for one in outcomes)
-    return (
-        f"{agents} agents' runs and {judgments} judgments: ${spent:.4f} (forecast "
-        f"${usd.p50:.4f}, p90 ${usd.p90:.4f}), {said_duration(took)} (forecast "
-        f"{said_duration(expected)})"
-    )
+    if spent or usd.p50 or not any(one.told for one in outcomes):
+        yield f"${spent:.4f} (forecast ${usd.p50:.4f}, p90 ${usd.p90:.4f})"
+
+
+def _not_foreseen(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """What is in no forecast."""
+    told, lost = sum(one.told for one in outcomes), sum(one.lost for one in outcomes)
+    unknown = sum(one.unknown for one in outcomes)
+    if told:
+        yield f"${told:.4f} told by what is unpaid (no forecast)"
+    if unknown:
+        yield f"{unknown} of unknown cost"
+    if lost:
+        usd = sum(one.lost_usd for one in outcomes)
+        yield f"{lost} more cut off or ended in an error: ${usd:.4f} as far as it is known"

@@ -5,7 +5,6 @@ were set aside and executions that were cut off included.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,6 +59,59 @@ class Execution:
     """It did its work. Anything else is paid for, and says little of others."""
     cut_off: bool = False
     """It did not end by itself: `usd` is what its logs show."""
+    asked: bool = True
+    """False: a sequential panel came to this slot, and did not need it."""
+
+    @property
+    def took(self) -> float | None:
+        """Seconds of the whole stage: with the workspace or the copy that was made for it, and
+        with commands that decide items of the rubric. Where that was not measured: `seconds`."""
+        said = (read_json(self._files[0]) or {}).get(STAGE_SECONDS)
+        return float(said) if isinstance(said, (int, float)) else self.seconds
+
+    @property
+    def pipeline_took(self) -> float | None:
+        """Seconds of the pipeline on what this agent left."""
+        return pipeline_seconds(f"{self.path}/pipeline.json")
+
+    def is_since(self, moment: float) -> bool:
+        """It ended (where it was cut off: it began) at `moment` or later; seconds since the
+        epoch."""
+        found = next((path for path in self._files if os.path.exists(path)), None)
+        return found is not None and changed_since(found, moment)
+
+    @property
+    def _files(self) -> list[str]:
+        """What it left, the last one first; attempts keep the times of their files."""
+        if self.stage == "agent":
+            names = ["agent/timing.json", "agent/started.json", "agent/stdout.log"]
+        else:
+            names = ["timing.json", "judgment.json", "prompt.md"]
+        return [f"{self.path}/{name}" for name in names]
+
+
+def changed_since(path: Path | str, moment: float) -> bool:
+    """There is such a file, and it was written at `moment` (seconds since the epoch) or later."""
+    try:
+        return os.stat(path).st_mtime >= moment
+    except OSError:
+        return False
+
+
+STAGE_SECONDS = "stage_seconds"
+"""What a timing.json says of a whole stage."""
+
+
+def pipeline_seconds(path: str) -> float | None:
+    """Seconds that a pipeline has taken, as its file says; before that was measured as a whole,
+    the sum of its steps."""
+    told = read_json(path) or {}
+    if told.get("duration_seconds"):
+        return _number(told["duration_seconds"])
+    steps = told.get("steps")
+    if not isinstance(steps, list):
+        return None
+    return sum(_number(s.get("duration_seconds")) or 0.0 for s in steps if isinstance(s, dict))
 
 
 def executions(results: Path) -> Iterator[Execution]:
@@ -67,7 +119,7 @@ def executions(results: Path) -> Iterator[Execution]:
     reader = _Reader(ResultsTree(results))
     for tier, subtest, run in reader.tree.all_runs():
         yield from reader.run(tier, subtest, str(run.path))
-        for attempt in folders(f"{run.path}/attempts"):
+        for attempt in (*folders(f"{run.path}/attempts"), run.moving.name):
             yield from reader.run(tier, subtest, f"{run.path}/attempts/{attempt}")
 
 
@@ -137,7 +189,7 @@ class _Reader:
     def _slot(self, tier: str, subtest: str, slot: str, stage: str) -> Execution | None:
         told = read_json(f"{slot}/judgment.json")
         if told is not None and told.get("asked") is False:
-            return None
+            return Execution(tier, subtest, stage, slot, 0.0, seconds=0.0, asked=False)
         if told is not None:
             usd, seconds = told.get("cost_usd", 0.0), told.get("duration_seconds")
             valid = told.get("is_valid") is not False
@@ -182,9 +234,31 @@ class Sample:
 
     where: str
     """`subtest`, `tier` or `experiment`: how near they are."""
-    usd: tuple[float, ...]
-    tokens: tuple[float, ...]
-    seconds: tuple[float, ...]
+    like: tuple[Execution, ...]
+
+    @cached_property
+    def usd(self) -> tuple[float, ...]:
+        """What each has cost, as far as it is known."""
+        return tuple(one.usd for one in self.like if one.usd is not None)
+
+    @cached_property
+    def tokens(self) -> tuple[float, ...]:
+        """Tokens of each."""
+        return tuple(float(one.tokens) for one in self.like)
+
+    @cached_property
+    def seconds(self) -> tuple[float, ...]:
+        """How long each has taken, the whole stage; files are read for it."""
+        return tuple(took for one in self.like if (took := one.took) is not None)
+
+    @cached_property
+    def pipeline_seconds(self) -> tuple[float, ...]:
+        """How long the pipeline has taken on what each agent left; files are read for it."""
+        return tuple(took for one in self.like if (took := one.pipeline_took) is not None)
+
+
+Groups = dict[tuple[str, ...], list[Execution]]
+"""Stage, tier and subtest (or stage and tier, or stage alone) -> executions."""
 
 
 class History:
@@ -192,24 +266,37 @@ class History:
 
     def __init__(self, found: Iterable[Execution]) -> None:
         self.executions = tuple(found)
-        self._groups: defaultdict[tuple[str, ...], list[Execution]] = defaultdict(list)
-        for one in self.executions:
-            if one.whole:
-                for place in ((one.tier, one.subtest), (one.tier,), ()):
-                    self._groups[one.stage, *place].append(one)
+        whole = [one for one in self.executions if one.whole]
+        self._turns = _groups(whole)
+        self._asked = _groups(one for one in whole if one.asked)
         self._samples: dict[tuple[str, ...], Sample] = {}
 
     def sample(self, tier: str, subtest: str, stage: str) -> Sample | None:
         """The executions of a stage in this subtest; where there are none, in its tier, else in
         the experiment."""
-        places = {"subtest": (tier, subtest), "tier": (tier,), "experiment": ()}
-        for where, place in places.items():
-            key = (stage, *place)
-            if key in self._groups:
-                if key not in self._samples:
-                    self._samples[key] = _sample(where, self._groups[key])
-                return self._samples[key]
+        return self._nearest(self._asked, "asked", (stage, tier, subtest))
+
+    def turns(self, tier: str, subtest: str, stage: str) -> Sample | None:
+        """The same of a slot of a sequential panel: with the times that it was not asked, which
+        cost nothing."""
+        return self._nearest(self._turns, "turns", (stage, tier, subtest))
+
+    def _nearest(self, groups: Groups, kind: str, place: tuple[str, ...]) -> Sample | None:
+        for length, where in ((3, "subtest"), (2, "tier"), (1, "experiment")):
+            found = groups.get(place[:length])
+            if found:
+                key = (kind, *place[:length])
+                return self._samples.setdefault(key, Sample(where, tuple(found)))
         return None
+
+
+def _groups(found: Iterable[Execution]) -> Groups:
+    groups: Groups = {}
+    for one in found:
+        place = (one.stage, one.tier, one.subtest)
+        for length in (3, 2, 1):
+            groups.setdefault(place[:length], []).append(one)
+    return groups
 
 
 def assumed_tokens(stage: str) -> TokenStats:
@@ -227,13 +314,3 @@ def assumed_cost(stage: str, model: str | None, prices: PriceList, limit: float 
         listed = prices.cost_usd(model, assumed_tokens(stage), prompt_tokens=length)
     found = (limit, listed) if stage == "agent" else (listed, limit)
     return next((usd for usd in found if usd is not None), ASSUMED_COST)
-
-
-def _sample(where: str, found: Iterable[Execution]) -> Sample:
-    found = tuple(found)
-    return Sample(
-        where,
-        tuple(one.usd for one in found if one.usd is not None),
-        tuple(float(one.tokens) for one in found),
-        tuple(one.seconds for one in found if one.seconds is not None),
-    )

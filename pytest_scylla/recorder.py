@@ -21,6 +21,7 @@ from .session import LOCKS, inputs_of, merged
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .forecast import Basis, Outcome
     from .history import History
     from .reports.summary import ExperimentSummary
     from .tenancy import Tenancy
@@ -73,6 +74,9 @@ class Recorder:
         """Results directory -> what was executed there before this session."""
         self.worked: list[str] = []
         """Runs that were not merely replayed."""
+        self.began = self.ended = 0.0
+        """When the first run could begin, and when the last one was through (seconds since the
+        epoch)."""
         self.compared: str | None = None
         """Forecast against actual."""
         self.overviews: list[Path] = []
@@ -207,6 +211,7 @@ class Recorder:
 
     def expect(self, ids: Iterable[str]) -> None:
         """These items will run: until they have, they count as failed, should we be killed."""
+        self.began = time.time()
         self.selected = [id for id in ids if self.is_run(id)]
         self.todo = [id for id in self.selected if not self.has_verdict(id)]
         self._add_lastfailed(self.todo)
@@ -287,6 +292,7 @@ class Recorder:
         if facts or report.when == "teardown":  # --setup-plan has nothing else to tell
             self.reported.add(report.nodeid)
         if facts:
+            self.ended = time.time()
             if not facts.get("cached") and not report.skipped:
                 self.worked.append(report.nodeid)
             path = Path(facts["results"])
@@ -387,25 +393,36 @@ class Recorder:
 
     def _compare(self) -> str | None:
         """What was executed, what it cost and how long it took, against the forecast of it."""
-        from .forecast import Outcome, basis_of, comparison, duration, outcome
-        from .history import History, executions
+        from .forecast import basis_of, comparison, duration, outcome
+        from .history import executions
 
-        inputs = inputs_of(self.config)
+        inputs, since = inputs_of(self.config), self.config.stash[SESSION].started_at
         seconds: dict[str, float] = {}
         outcomes: list[Outcome] = []
-        for file, known in self.known.items():
+        for home, known in self.known.items():
             if self.results.get(known.results):
                 prices = inputs.prices.with_models(known.experiment.settings.prices)
-                basis = basis_of(known.experiment, self._earlier(known), prices)
-                found = outcome(basis, History(executions(known.results)))
-                outcomes.append(found)
-                for (tier, subtest), total in found.seconds.items():
-                    ids = [i for i in self.worked if i.startswith(f"{file}::{tier}::{subtest}::")]
-                    seconds.update(dict.fromkeys(ids, total / max(len(ids), 1)))
-        if not any(one.cells for one in outcomes):
+                earlier = self._earlier(known)
+                basis = basis_of(known.experiment, known.results, earlier, prices)
+                done = (one for one in executions(known.results) if one.is_since(since))
+                outcomes.append(outcome(basis, done))
+                seconds.update(self._expected(home, basis, outcomes[-1]))
+        if not any(one.seconds for one in outcomes):
             return None
         expected = duration(self.specs(self.worked), seconds, workers(self.config))
-        return comparison(outcomes, expected, time.time() - self.config.stash[SESSION].started_at)
+        return comparison(outcomes, expected, self.ended - self.began)
+
+    def _expected(self, home: str, basis: Basis, found: Outcome) -> Iterator[tuple[str, float]]:
+        """Node id -> seconds that a run had to take, of those that were not merely replayed."""
+        from .history import changed_since
+
+        since = self.config.stash[SESSION].started_at
+        for (tier, subtest), total in found.seconds.items():
+            ids = [i for i in self.worked if i.startswith(f"{home}::{tier}::{subtest}::")]
+            for id in ids:
+                again = changed_since(self.place(id) / "pipeline.json", since)
+                more = basis.pipeline_seconds(tier, subtest) if again else 0.0
+                yield id, total / len(ids) + more
 
     def _dry_run(self, terminalreporter: Any) -> None:
         """With --collect-only: what is there of the collected runs, and what would be done."""

@@ -206,6 +206,8 @@ class PipelineResult(SealedRecord):
     """What failed before the agent, and still does."""
     improvements: tuple[str, ...] = ()
     """What failed before the agent, and passes now."""
+    duration_seconds: float = 0.0
+    """All of it, with the copy of the agent's files that it works on."""
     inputs: Inputs = Field(default_factory=dict)
 
     def findings(self, most: int = 10) -> list[str]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from .errors import NotRun, ScyllaError
 from .evaluation import Run
+from .rebuild import agent_result_from_logs
 from .results import AgentResult, Inputs, Judgment, PipelineResult, RunResult, changed_inputs
 from .stages import execution
 from .stages.judging import earlier_judgment
-from .status import agent_status
+from .status import agent_status, was_not_asked
 from .store import read_model
 
 KEPT = "kept"
@@ -35,13 +36,15 @@ class Outlook:
 
 
 def outlook(run: Run) -> list[Outlook]:
-    """All stages of a run, in their order; what follows a stage that is done again is too."""
+    """All stages of a run, in their order; what follows an agent that is run again is too."""
     lines: list[Outlook] = []
     todo = False
     for stage, reason in _reasons(run):
         if todo:
             reason = reason or "what comes before it is done again"
-        todo = todo or bool(reason and stage.startswith(("agent", "pipeline")))
+        elif not reason and _may_be_asked(run, stage, lines):
+            reason = "slots before it are done again: it is asked where they do not agree"
+        todo = todo or bool(reason and stage == "agent")
         lines.append(Outlook(stage, bool(reason), reason or "whole, and its inputs are the same"))
     judged_again = any(line.todo for line in lines)
     verdict = _verdict(run) or ("what it rests on is done again" if judged_again else None)
@@ -57,6 +60,12 @@ def _reasons(run: Run) -> Iterator[tuple[str, str | None]]:
         yield f"judge_{number:02d}", _judge(run, number)
 
 
+def _may_be_asked(run: Run, stage: str, before: list[Outlook]) -> bool:
+    """A slot that a sequential panel has not asked, after slots that are done again."""
+    again = any(line.todo for line in before if line.stage.startswith("judge_"))
+    return again and was_not_asked(run.dir.judge / stage)
+
+
 def _workspace(run: Run, lines: list[Outlook]) -> Outlook:
     if lines[0].todo:
         return Outlook("workspace", True, "a fresh one for the agent")
@@ -68,10 +77,10 @@ def _workspace(run: Run, lines: list[Outlook]) -> Outlook:
 def _agent(run: Run) -> str | None:
     if run.rejected:
         return "asked for (--scylla-from, or --lf and the verdict was `failed`)"
-    result = read_model(run.dir.agent_result, AgentResult)
     if run.dir.started.exists():
         return "the agent was cut off: its attempt is kept, and it starts afresh"
     status = agent_status(run.dir)
+    result = read_model(run.dir.agent_result, AgentResult) or agent_result_from_logs(run.dir)
     if result is None or status in ("missing", "failed", "partial"):
         return f"there is no answer of the agent yet (status {status})"
     try:
@@ -106,7 +115,8 @@ def _judge(run: Run, number: int) -> str | None:
     if not judgment.asked and run.evaluation.experiment.panel.margin is not None:
         return None
     if not judgment.is_valid:
-        return f"its judgment is not valid: {judgment.error or 'no reason given'}"
+        said = (judgment.error or "no reason given").splitlines()[0]
+        return f"its judgment is not valid: {said}"
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
     changed = _changes(judgment.inputs, inputs)
     if changed and earlier_judgment(run, number, inputs):

@@ -184,6 +184,11 @@ class RunDir:
         return self.path / "run_result.json"
 
     @property
+    def timing(self) -> Path:
+        """How long the agent took."""
+        return self.path / "agent" / "timing.json"
+
+    @property
     def pipeline(self) -> Path:
         """The pipeline after the agent."""
         return self.path / "pipeline.json"

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_scylla.forecast import Basis, Sum, duration, executed, said_duration, sum_of
+from pytest_scylla.forecast import (
+    Basis,
+    Cell,
+    Outcome,
+    Sum,
+    comparison,
+    duration,
+    outcome,
+    said_duration,
+    sum_of,
+)
 from pytest_scylla.history import Execution, History
 from pytest_scylla.plan import Spec
 from tests.support.examples import law
@@ -42,10 +52,10 @@ def test_sums_that_rest_on_the_same_executions_err_together() -> None:
         return Execution("T0", subtest, "agent", "", usd, 100, 1.0)
 
     basis = Basis(History([one("a", 1.0), one("a", 3.0)]), lambda stage: 5.0)
-    apart = basis.usd(Counter({("T0", "b", "agent"): 4, ("T0", "c", "agent"): 4}))
-    assert apart == basis.usd(Counter({("T0", "b", "agent"): 8}))
+    apart = basis.usd(Counter({Cell("T0", "b", "agent"): 4, Cell("T0", "c", "agent"): 4}))
+    assert apart == basis.usd(Counter({Cell("T0", "b", "agent"): 8}))
     assert apart.p90 > (sum_of(4, [1.0, 3.0]) + sum_of(4, [1.0, 3.0])).p90
-    assumed = basis.usd(Counter({("T0", "a", "judge_01"): 2}))
+    assumed = basis.usd(Counter({Cell("T0", "a", "judge_01"): 2}))
     assert assumed == sum_of(2, [5.0])
     assert assumed.p90 == pytest.approx(10 + 1.2816 * 5 * math.sqrt(6))
     assert basis.usd(Counter()) == Sum()
@@ -86,10 +96,54 @@ def test_what_is_kept_takes_no_time() -> None:
     assert duration([Spec("kept", cost=500), Spec("new")], {"new": 3.0}, 1) == 3.0
 
 
-def test_what_was_executed_is_the_difference_of_two_looks() -> None:
-    one = Execution("T0", "a", "agent", "", 1.0)
-    found = executed(History([one]), History([one, one, Execution("T0", "a", "judge_01", "", 0.1)]))
-    assert found == {("T0", "a", "agent"): 1, ("T0", "a", "judge_01"): 1}
+def third(path: str, usd: float = 0.0, *, asked: bool = True) -> Execution:
+    """A turn of the third slot of a sequential panel."""
+    seconds = 8.0 if asked else 0.0
+    return Execution("T0", "a", "judge_03", path, usd, 10, seconds, asked=asked)
+
+
+def test_a_third_judge_costs_as_often_as_he_was_asked_and_a_budget_reserves_for_all_of_him() -> (
+    None
+):
+    turns = [third("1", 4.0), third("2", asked=False), third("3", asked=False), third("4", 2.0)]
+    known = Basis(History(turns), lambda stage: 50.0, sequential=True)
+    cell = known.cell("T0", "a", "judge_03")
+    assert (known.usd({cell: 10}), known.seconds(cell)) == (sum_of(10, [4.0, 0.0, 0.0, 2.0]), 4.0)
+    sure = cell._replace(sure=True)  # by name, or all at once
+    assert (known.usd({sure: 10}), known.seconds(sure)) == (sum_of(10, [4.0, 2.0]), 8.0)
+    asked = known.history.sample("T0", "a", "judge_03")
+    assert asked
+    assert asked.usd == (4.0, 2.0)
+    assert known.cell("T0", "a", "judge_02").sure
+    before = Basis(History(turns[1:3]), lambda stage: 50.0, sequential=True)
+    assert before.usd({cell: 1}) == Sum(), "two turns, and nobody was asked"
+    assert before.usd({sure: 1}) == sum_of(1, [50.0])
+
+
+def test_a_comparison_is_of_like_with_like() -> None:
+    def run(path: str, usd: float | None, subtest: str = "a", **more: bool) -> Execution:
+        return Execution("T0", subtest, "agent", path, usd, 10, 4.0, **more)
+
+    known = Basis(History([run("before", 1.0)]), lambda stage: 0.0)
+    done = [
+        run("1", 1.5),
+        run("2", None),
+        run("3", 0.25, whole=False, cut_off=True),
+        run("4", None, whole=False),
+        third("5", 0.5),
+        third("6", asked=False),
+    ]
+    found = outcome(known, done)
+    assert (found.agents, found.judgments, found.usd, found.spent) == (2, 1, sum_of(1, [1.0]), 1.5)
+    assert comparison([found], 9.0, 3.0) == (
+        "2 agents' runs and 1 judgments: $1.5000 (forecast $1.0000, p90 $2.8125), "
+        "$0.5000 told by what is unpaid (no forecast), 1 of unknown cost, "
+        "2 more cut off or ended in an error: $0.2500 as far as it is known, 3.0 s"
+    )
+    whole = outcome(known, done[:1])
+    assert comparison([whole, Outcome()], 9.0, 3.0).endswith("p90 $2.8125), 3.0 s (forecast 9.0 s)")
+    free = comparison([outcome(known, done[4:])], 9.0, 3.0)
+    assert free.startswith("0 agents' runs and 1 judgments: $0.5000 told by what is unpaid (")
 
 
 @pytest.mark.parametrize(

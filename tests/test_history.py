@@ -40,12 +40,13 @@ def test_runs_attempts_and_judge_slots_that_were_set_aside_are_all_counted(tmp_p
     run = agent(tmp_path / "T0/00-a/run_01", 1.0)
     judgment(run / "judge/judge_01", 0.5)
     judgment(run / "judge/attempts/judge_01_attempt_01", 0.25)
+    agent(run / "attempts/.moving", 16.0)  # a kill met it on its way
     earlier = agent(run / "attempts/attempt_01", 2.0)
     judgment(earlier / "judge/judge_01", 0.125)
     judgment(earlier / "judge/attempts/judge_02_attempt_01", None)
     agent(tmp_path / "T1/01-b/run_10", 4.0)
     money = spent(tmp_path)
-    assert (money.usd, money.unknown) == (7.875, 1)
+    assert (money.usd, money.unknown) == (23.875, 1)
     stages = sorted((found.tier, found.subtest, found.stage) for found in executions(tmp_path))
     assert stages.count(("T0", "00-a", "judge_01")) == 3
     assert ("T1", "01-b", "agent") in stages
@@ -154,3 +155,30 @@ def test_without_history_the_tasks_limit_or_the_price_list_says_what_to_expect()
     assert assumed_cost("judge_01", MODEL, prices, 7.0) == pytest.approx(0.02)
     assert assumed_cost("judge_01", None, prices, 7.0) == 7.0
     assert assumed_cost("agent", "no-such-model", prices, None) == 1.0
+
+
+def test_a_stage_takes_what_its_timing_says_and_is_of_the_session_in_which_it_ended(
+    tmp_path: Path,
+) -> None:
+    run = agent(tmp_path / "T0/00-a/run_01", 1.0)
+    assert one(tmp_path).took == 2.0, "as an earlier version has stored it"
+    write_json(run / "agent/timing.json", {"agent_duration_seconds": 2.0, "stage_seconds": 3.5})
+    write_json(run / "pipeline.json", {"steps": [{"duration_seconds": 1.0}, {"name": "old"}]})
+    assert (one(tmp_path).took, one(tmp_path).pipeline_took) == (3.5, 1.0)
+    write_json(run / "pipeline.json", {"steps": [], "duration_seconds": 4.0})
+    assert one(tmp_path).pipeline_took == 4.0
+    ended = (run / "agent/timing.json").stat().st_mtime
+    write_json(run / "agent/result.json", {"cost_usd": 1.0})  # made anew from its logs
+    assert one(tmp_path).is_since(ended)
+    assert not one(tmp_path).is_since(ended + 1e-3)
+
+
+def test_a_turn_at_which_nobody_was_asked_costs_nothing_and_is_no_example(tmp_path: Path) -> None:
+    run = agent(tmp_path / "T0/00-a/run_01", 1.0)
+    judgment(run / "judge/judge_03", 0.0, asked=False, is_valid=False)
+    found = History(executions(tmp_path))
+    turns = found.turns("T0", "00-a", "judge_03")
+    assert turns
+    assert (turns.usd, turns.seconds) == ((0.0,), (0.0,))
+    assert found.sample("T0", "00-a", "judge_03") is None
+    assert (spent(tmp_path).usd, spent(tmp_path).unknown) == (1.0, 0)

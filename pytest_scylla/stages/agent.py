@@ -52,7 +52,7 @@ from ..tiers import MCP_FILE
 from ..workspace import large_files
 from .budget import reserve, settle
 from .ending import heed_the_end
-from .evidence import timing
+from .evidence import Clock, timing
 from .judging import will_ask
 from .pipeline import baseline_of
 from .workspace import Workspace
@@ -101,13 +101,14 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
 
 def _executed(run: Run, workspace: Workspace, provider: Provider | None) -> AgentResult | None:
     """A new execution; None where the provider refused it, so that it is to be tried again."""
-    setup = run.setup
+    setup, clock = run.setup, Clock()
     reserve(run, "agent", run.evaluation.agent.paid)
     try:
         clear(run)
         run.evaluation.write_manifest(run.subtest, setup)
         baseline_of(run)
         result = _execute(run, workspace.fresh(), provider)
+        write_json(run.dir.timing, timing("agent", result.duration_seconds, clock.seconds))
     except RunError as error:
         if provider is None or error.kind not in REFUSALS:
             raise
@@ -444,7 +445,7 @@ def _record(
     directory = run.dir.agent
     hidden = secrets(invocation.env)
     paid = run.evaluation.agent.paid
-    write_json(directory / "timing.json", timing("agent", finished.duration))
+    write_json(run.dir.timing, timing("agent", finished.duration))
     write_text(directory / "MODEL.md", redact(_model_md(run, answer, version), hidden))
     if answer.error is None:
         write_text(run.dir.agent_output, redact(answer.text, hidden) or NO_OUTPUT, sync=paid)

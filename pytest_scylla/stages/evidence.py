@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 from ..errors import RunError
 from ..evaluation import Run
+from ..history import STAGE_SECONDS
 from ..recorded import Recorded, copied, recorded
 from ..store import now
 
@@ -38,6 +40,19 @@ def left_by_agent(run: Run) -> Iterator[Recorded]:
         )
 
 
-def timing(what: str, seconds: float) -> dict[str, object]:
-    """timing.json of an agent or a judge."""
-    return {f"{what}_duration_seconds": seconds, "measured_at": now()}
+def timing(what: str, seconds: float, stage: float | None = None) -> dict[str, object]:
+    """timing.json of an agent or a judge; `stage`: seconds of all that was done for it."""
+    whole = {} if stage is None else {STAGE_SECONDS: stage}
+    return {f"{what}_duration_seconds": seconds, **whole, "measured_at": now()}
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return time.monotonic() - self._start

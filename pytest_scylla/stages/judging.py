@@ -29,7 +29,7 @@ from ..store import digest, now, read_model, remove_tree, text_of, write_json, w
 from ..tree import folders
 from .budget import reserve, settle
 from .ending import heed_the_end
-from .evidence import execution, left_by_agent, timing
+from .evidence import Clock, execution, left_by_agent, timing
 from .executed import executed_items
 from .pipeline import baseline_of
 from .workspace import Workspace
@@ -187,6 +187,7 @@ def _judge(
     inputs: Inputs,
 ) -> Judgment:
     """Ask the slot's judge, and its fallback where that gives no valid judgment."""
+    clock = Clock()
     evaluation = run.evaluation
     judge, fallback = evaluation.judges[number - 1], evaluation.fallbacks.get(number)
     slot = run.dir.judge_slot(number)
@@ -214,7 +215,7 @@ def _judge(
             second = replace(evidence, slot=slot / "fallback")
             inputs = _with_fallback(run, number, inputs)
             judgment = _stepped_in(judgment, _ask(run, fallback, second, inputs), fallback)
-    write_json(slot / "timing.json", timing("judge", judgment.duration_seconds))
+    write_json(slot / "timing.json", timing("judge", judgment.duration_seconds, clock.seconds))
     paid = any(one.paid for one in (judge, fallback) if one)
     write_json(slot / "judgment.json", run.sealed(judgment), sync=paid)
     return judgment
@@ -263,7 +264,7 @@ def _same_evidence(stored: Inputs, asked: Inputs) -> bool:
 
 def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment:
     """Ask one judge; what it says is kept, valid or not, and so is what it cost."""
-    slot, clock = evidence.slot, _Clock()
+    slot, clock = evidence.slot, Clock()
     write_text(slot / "MODEL.md", f"# Judge\n\n**Model**: {judge.model}\n**Timestamp**: {now()}\n")
     try:
         grading = judge.grade(evidence)
@@ -301,18 +302,6 @@ def _stepped_in(failed: Judgment, second: Judgment, fallback: Judge) -> Judgment
         "fallback_reason": failed.error,
     }
     return second.model_copy(update={**together, **marks})
-
-
-class _Clock:
-    def __init__(self) -> None:
-        import time
-
-        self._now = time.monotonic
-        self._start = self._now()
-
-    @property
-    def seconds(self) -> float:
-        return self._now() - self._start
 
 
 def _scored(

@@ -6,7 +6,7 @@ from ..evaluation import Run
 from ..pipeline import baseline, compared, pipeline_inputs, run_pipeline
 from ..results import AgentResult, Inputs, PipelineResult
 from ..store import read_model, write_json
-from .evidence import execution, left_by_agent
+from .evidence import Clock, execution, left_by_agent
 from .workspace import Workspace
 
 
@@ -22,9 +22,11 @@ def pipeline_result(run: Run, workspace: Workspace, agent: AgentResult) -> Pipel
         return kept
     if not steps:
         return PipelineResult(steps=(), inputs=inputs)
+    clock = Clock()
     with left_by_agent(run) as left:
-        result = run_pipeline(steps, left, protected).model_copy(update={"inputs": inputs})
+        result = run_pipeline(steps, left, protected)
     result = compared(result, baseline_of(run))
+    result = result.model_copy(update={"inputs": inputs, "duration_seconds": clock.seconds})
     result = run.sealed(result)
     write_json(run.dir.pipeline, result)
     return result
