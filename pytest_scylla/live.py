@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -32,12 +33,19 @@ OUTCOMES = ("passed", "failed", "skipped")
 CATEGORIES = {"XFAIL": "xfailed", "XPASS": "xpassed"}
 """Words -> what pytest counts them under, where it is not the word itself."""
 
+BESIDE = 9
+"""Characters at the end of a line that pytest keeps for ` [100%]`."""
+
 MOST_LINES = 9
 """Lines of runs in the status area; more are counted."""
 
 
-def line_of(nodeid: str, outcome: str, facts: Mapping[str, Any]) -> str:
-    """A finished run in one line: verdict, score, cost, tokens, seconds, turns, cached or not."""
+def line_of(nodeid: str, outcome: str, facts: Mapping[str, Any], width: int | None = None) -> str:
+    """A finished run in one line: verdict, score, cost, tokens, seconds, turns, cached or not.
+
+    Where that is more than `width` characters, turns, seconds and tokens are left out, in this
+    order.
+    """
     parts = ["/".join(nodeid.split("::")[1:]), outcome]
     if facts.get("score") is not None:
         parts.append(f"score {facts['score']:.3f} ({facts['grade']})")
@@ -51,6 +59,9 @@ def line_of(nodeid: str, outcome: str, facts: Mapping[str, Any]) -> str:
             parts.append("cached")
     elif facts.get("error"):
         parts.append(facts["error"])
+    for unit in (" turns", " s", " tokens"):
+        if width is not None and len("  ".join(parts)) > width:
+            parts = [part for part in parts if not part.endswith(unit)]
     return "  ".join(parts)
 
 
@@ -164,8 +175,14 @@ class Live:
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         if self.config.get_verbosity() == 0 and terminal:
             outcome = _outcome(report)
+            line = line_of(report.nodeid, outcome, facts, self._width)
             # Not a line of its own for pytest, which would name the file again before the next.
-            terminal.write("\n" + line_of(report.nodeid, outcome, facts), **_colour(outcome))
+            terminal.write("\n" + line, **_colour(outcome))
+
+    @property
+    def _width(self) -> int | None:
+        """Of a line above the status area: it must not be broken, and pytest adds how far it is."""
+        return None if self._screen is None else shutil.get_terminal_size().columns - BESIDE
 
     # -- the status area
 
@@ -234,20 +251,26 @@ def _status_area(screen: int) -> Iterator[Callable[[Sequence[str]], object]]:
     """Lines at the bottom of the terminal, below what scrolls; yields what shows others."""
     import enlighten
 
-    with os.fdopen(screen, "w") as stream, enlighten.get_manager(stream=stream) as manager:
-        bars = [manager.status_bar("", leave=False) for _ in range(MOST_LINES + 3)]
+    with os.fdopen(screen, "w") as stream:
+        with enlighten.get_manager(stream=stream) as manager:
+            bars = [manager.status_bar("", leave=False) for _ in range(MOST_LINES + 3)]
 
-        def show(lines: Sequence[str]) -> None:
-            for bar, line in zip(bars, [*lines, *[""] * len(bars)], strict=False):
-                bar.update(line)
+            def show(lines: Sequence[str]) -> None:
+                for bar, line in zip(bars, [*lines, *[""] * len(bars)], strict=False):
+                    bar.update(line)
 
-        yield show
+            yield show
+            for bar in bars:
+                bar.close(clear=True)
+        stream.write(f"\x1b[{len(bars) - 1}A")  # what follows stands where the area was
 
 
 def wants_area(config: pytest.Config) -> bool:
-    """A status area makes sense: a terminal that is watched."""
+    """A status area makes sense: a terminal that is watched, and may be drawn on (what draws here
+    does without all that a terminal can do where NO_COLOR is set)."""
     stdout = sys.__stdout__
     watched = stdout is not None and stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    watched = watched and not os.environ.get("NO_COLOR")
     usual = config.getoption("capture") != "no" and config.get_verbosity() >= 0
     return watched and usual and config.getoption("scylla_live") == "auto" and not _in_ci()
 

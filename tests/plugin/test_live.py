@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from pytest_scylla.live import Progress, Running, line_of, status_lines
+from pytest_scylla.live import MOST_LINES, Progress, Running, line_of, status_lines
 from pytest_scylla.providers import State
 from tests.support.experiments import MODES, Experiment, claude_md, command
 
@@ -62,9 +62,9 @@ def test_pytests_letters_stay_where_they_are_asked_for(toy: Experiment) -> None:
         result.stdout.re_match_lines([r"(.*experiment\.yaml )?[.c]FEx +\["])
 
 
-def on_a_terminal(toy: Experiment, *args: str) -> str:
+def on_a_terminal(toy: Experiment, *args: str, **env: str) -> str:
     """What a session writes to a terminal of 40 lines."""
-    words = command(toy.file, *args, env={"TERM": "xterm-256color", "COLUMNS": "120"})
+    words = command(toy.file, *args, env={"TERM": "xterm-256color", "COLUMNS": "120", **env})
     child, screen = pty.fork()
     if child == 0:
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
@@ -94,8 +94,12 @@ def test_a_terminal_shows_what_is_under_way(
     assert re.search(r"  T0/00-empty/run_01  0:0[1-9]", shown)
     end = shown[shown.rindex("1 running") :]
     assert "\x1b[1;40r" in end, "the whole terminal scrolls again"
+    assert end.partition("\x1b[1;40r")[0].count("\x1b[K") >= MOST_LINES, "the area is wiped out"
     assert "1 passed" in end
     assert "T0/00-empty/run_01  0:0" not in on_a_terminal(toy, *mode, "--scylla-live=no")
+    plain = on_a_terminal(toy, *mode, NO_COLOR="1")
+    assert "1 passed" in plain
+    assert plain.count(" " * 100) < MOST_LINES, "nothing is drawn"
 
 
 # -- pure ------------------------------------------------------------------------------------------
@@ -139,3 +143,16 @@ def test_what_nobody_knows_is_not_made_up() -> None:
     facts = {"score": 0.5, "grade": "C", "cost_usd": None, "tokens_total": 0,
              "duration_seconds": 1.0}  # fmt: skip
     assert "cost unknown" in line_of("f::T0::a::run_01", "PASSED", facts)
+
+
+def test_a_line_that_a_terminal_would_break_is_shorter() -> None:
+    facts = {"score": 0.5, "grade": "C", "cost_usd": 0.25, "tokens_total": 1200,
+             "duration_seconds": 2.1, "turns": 3, "cached": True}  # fmt: skip
+    whole = line_of("f::T0::a::run_01", "PASSED", facts)
+    assert whole.endswith("$0.2500  1,200 tokens  2.1 s  3 turns  cached")
+    for width in range(40, len(whole) + 1):
+        line = line_of("f::T0::a::run_01", "PASSED", facts, width)
+        assert line.startswith("T0/a/run_01  PASSED  score 0.500 (C)  $0.2500")
+        assert line.endswith("cached")
+        assert len(line) <= max(width, 53)
+    assert line == whole
