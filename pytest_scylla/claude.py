@@ -11,6 +11,7 @@ import itertools
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -238,15 +239,26 @@ def _rest(model: str, total: TokenStats, told: Sequence[Usage]) -> Usage:
 
 
 def refusal(line: str) -> tuple[int, float | None] | None:
-    """What a line of output says of a request that the API refused and that is repeated: status,
-    and seconds until then."""
-    if '"api_retry"' not in line:
+    """What a line of output says of a request that the API refused for now: status, and seconds
+    until it may be sent again."""
+    if '"api_retry"' not in line and '"rate_limit_event"' not in line:
         return None
     event = next(events(line), {})
+    if event.get("type") == "rate_limit_event":
+        return _used_up(event.get("rate_limit_info") or {})
     status, delay = int(event.get("error_status") or 0), event.get("retry_delay_ms")
     if event.get("subtype") != "api_retry" or status not in REFUSALS.values():
         return None
     return status, delay / 1000 if isinstance(delay, (int, float)) else None
+
+
+def _used_up(limit: Mapping[str, Any]) -> tuple[int, float | None] | None:
+    """A limit of hours or days that is used up; the program gives up on it."""
+    if limit.get("status") != "rejected" or limit.get("isUsingOverage"):
+        return None
+    reset = limit.get("resetsAt")  # seconds since the epoch
+    wait = max(reset - time.time(), 0.0) if isinstance(reset, (int, float)) else None
+    return REFUSALS["rate_limit"], wait
 
 
 def events(stdout: str) -> Iterator[dict[str, Any]]:

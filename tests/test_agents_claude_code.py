@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -560,3 +561,22 @@ def test_instructions_above_are_found_where_the_directories_really_are(tmp_path:
 
 def test_where_nothing_lies_above_nothing_is_said_of_it(tmp_path: Path) -> None:
     assert memories_above(tmp_path / "workspace") == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ({"status": "rejected", "resetsAt": 4_000_000_000, "isUsingOverage": False}, True),
+        ({"status": "rejected", "rateLimitType": "seven_day"}, True),
+        ({"status": "rejected", "resetsAt": 4_000_000_000, "isUsingOverage": True}, False),
+        ({"status": "allowed_warning", "resetsAt": 4_000_000_000}, False),
+    ],
+)
+def test_a_limit_that_is_used_up_is_a_refusal_until_its_reset(limit: Any, told: bool) -> None:
+    found = AGENT.refusal(json.dumps({"type": "rate_limit_event", "rate_limit_info": limit}))
+    assert (found is not None) == told
+    if found is not None:
+        status, wait = found
+        assert status == 429
+        reset = limit.get("resetsAt")
+        assert wait == (None if reset is None else pytest.approx(reset - time.time(), abs=600))

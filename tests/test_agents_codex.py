@@ -142,3 +142,19 @@ def test_a_sub_agent_becomes_a_role_and_what_cannot_be_taken_is_said() -> None:
         "`tools` of a sub-agent",
     ]
     assert AGENT.not_taken(make_setup()) == []
+
+
+RECONNECTING = "Reconnecting... 1/5 (exceeded retry limit, last status: {})"
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"type": "error", "message": RECONNECTING.format("429 Too Many Requests")}, (429, None)),
+        ({"type": "error", "message": RECONNECTING.format("500 No")}, None),
+        ({"type": "error", "message": "exceeded retry limit, last status: 429"}, None),
+        ({"type": "agent_message", "message": RECONNECTING.format(429), "is": "error"}, None),
+    ],
+)
+def test_a_request_that_it_repeats_is_told_by_its_own_event_alone(event: Any, told: Any) -> None:
+    assert AGENT.refusal(json.dumps(event)) == told

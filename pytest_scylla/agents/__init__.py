@@ -126,8 +126,8 @@ class Agent(Strict):
         return None
 
     def refusal(self, line: str) -> tuple[int, float | None] | None:
-        """What a line of the program's output says of a request that the API refused for now, and
-        that the program will repeat: status, and seconds until then where it says."""
+        """What a line of the program's output says of a request that the API refused for now:
+        status (429 or 529), and seconds until it may be repeated, where it says."""
         return None
 
     @property

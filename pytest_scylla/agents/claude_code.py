@@ -87,7 +87,7 @@ class ClaudeCode(Agent):
         check_access({**os.environ, **self.env}, self.model)
 
     def refusal(self, line: str) -> tuple[int, float | None] | None:
-        """An event `api_retry`."""
+        """An event `api_retry`, or a `rate_limit_event` of a limit that is used up."""
         return refusal(line)
 
     def identity(self) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from ..errors import STATUSES, RunError
 from ..openai import BASE_URL, check_access, endpoint
 from ..prices import Usage
 from ..processes import Finished, Invocation
+from ..providers import REFUSALS
 from ..results import TokenStats, ToolCall, Turn, cut
 from ..tiers import Files, Setup
 from . import Agent, Answer, Job, ask_version, crash, find_program, json_lines, markdown_head
@@ -58,6 +59,9 @@ ERRORS = {
     "policy": "refusal",
 }
 """What Codex calls an error (`codex_error_info`) -> kind of error."""
+
+
+LAST_STATUS = re.compile(r"^Reconnecting\.\.\. .*\blast status: (\d{3})\b")
 
 
 class Codex(Agent):
@@ -196,6 +200,16 @@ class Codex(Agent):
         return found
 
     # -- what came back
+
+    def refusal(self, line: str) -> tuple[int, float | None] | None:
+        """An event `error` while it works: the program repeats a request. Of how it was refused
+        there is no field: the status stands in the program's own sentence."""
+        event = next(json_lines(line), {}) if '"error"' in line else {}
+        found = (
+            LAST_STATUS.search(str(event.get("message"))) if event.get("type") == "error" else None
+        )
+        status = int(found[1]) if found else 0
+        return (status, None) if status in REFUSALS.values() else None
 
     def transcript(self, stdout: str) -> list[Turn]:
         """What it said and did, in one turn for each message."""

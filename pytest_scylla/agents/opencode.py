@@ -2,12 +2,17 @@
 
 What a tier gives is put where OpenCode looks for it: CLAUDE.md as AGENTS.md, skills and sub-agents
 below .opencode; tools, MCP servers and the way to the API come in one configuration, by a variable.
+Tokens and cost of every answer, those of sub-agents included, are read from the database that
+OpenCode keeps in the run's HOME.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +24,7 @@ from pydantic import Field
 
 from .. import claude, openai
 from ..errors import STATUSES, RunError
+from ..prices import Usage
 from ..processes import Finished, Invocation
 from ..results import TokenStats, ToolCall, Turn, cut
 from ..tiers import Files, Setup
@@ -156,15 +162,19 @@ class OpenCode(Agent):
     # -- the command
 
     def invocation(self, job: Job) -> Invocation:
-        """The command; the prompt goes to standard input."""
-        _check_servers(job)
+        """The command; the prompt goes to standard input. Without a title it would ask the model
+        for one, and tell nobody what that cost."""
         key = KEYS[self._provider]
         handed = {key: self._known(key) or ""}
         config = json.dumps(self._config(job.setup))
+        env = {**job.env, **QUIET, CONFIG: config, **self.env, **handed}
+        _check_skills(job.setup, env)
+        _check_servers(job)
+        words = ["run", "--format", "json", "--model", self.model, "--title", "run"]
         return Invocation(
-            argv=[self.program, "run", "--format", "json", "--model", self.model, *self.args],
+            argv=[self.program, *words, *self.args],
             cwd=job.workspace,
-            env={**job.env, **QUIET, CONFIG: config, **self.env, **handed},
+            env=env,
             stdin=job.prompt,
             timeout=job.timeout,
         )
@@ -219,16 +229,20 @@ class OpenCode(Agent):
         return turns
 
     def answer(self, finished: Finished, job: Job) -> Answer:
-        """What the events say; the work of sub-agents is not in them."""
+        """What the events say, and the database in HOME; without it, as far as events go."""
         events = list(json_lines(finished.stdout))
         steps = [e.get("part") or {} for e in events if e.get("type") == "step_finish"]
         said = [e.get("part") or {} for e in events if e.get("type") == "text"]
         delegated = any((e.get("part") or {}).get("tool") == "task" for e in events)
+        stored = [m for m in _messages(job.home) if _stats(m.get("tokens") or {}).total]
+        asked = stored or steps
+        tokens = [_stats(one.get("tokens") or {}) for one in asked]
         answer = Answer(
             text=str(said[-1].get("text") or "") if said else "",
-            tokens=sum((_stats(step.get("tokens") or {}) for step in steps), TokenStats()),
-            cost_usd=None if delegated or not steps else _cost(steps),
-            turns=len(steps),
+            tokens=sum(tokens, TokenStats()),
+            cost_usd=None if delegated and not stored else _cost(asked),
+            usages=tuple(map(Usage, map(self._model_of, asked), tokens)),
+            turns=len(asked),
             model=self.model,
         )
         error = _error(events, finished, job.setup)
@@ -237,6 +251,38 @@ class OpenCode(Agent):
         if finished.timed_out:
             return replace(answer, stop_reason="time_limit", limited=True)
         return answer
+
+    def _model_of(self, message: Mapping[str, Any]) -> str:
+        """A sub-agent may have a model of its own."""
+        named = f"{message.get('providerID')}/{message.get('modelID')}"
+        return named if message.get("modelID") else self.model
+
+
+def _messages(home: Path) -> list[dict[str, Any]]:
+    """The model's answers in OpenCode's database, of the agent and of all sub-agents."""
+    place = home / ".local" / "share" / "opencode" / "opencode.db"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True)) as base:
+            rows = base.execute("SELECT data FROM message ORDER BY time_created").fetchall()
+        found = [json.loads(data) for (data,) in rows]
+    except (sqlite3.Error, ValueError):
+        return []
+    return [one for one in found if isinstance(one, dict) and one.get("role") == "assistant"]
+
+
+def _check_skills(setup: Setup, env: Mapping[str, str]) -> None:
+    """OpenCode's tool `skill` lists a skill's files with ripgrep. It would fetch that from GitHub,
+    for every HOME anew; where it cannot, the model is told of skills that it cannot read.
+
+    Raises RunError (kind `tools`).
+    """
+    given = any(path.startswith(".opencode/skills/") for path in setup.files)
+    if given and shutil.which("rg", path=env.get("PATH")) is None:
+        raise RunError.of(
+            "tools",
+            "OpenCode reads skills with ripgrep, and there is no program rg on PATH",
+            "install ripgrep (apt install ripgrep)",
+        )
 
 
 def _needed(setup: Setup) -> set[str]:
@@ -307,9 +353,10 @@ def _stats(tokens: Mapping[str, Any]) -> TokenStats:
     )
 
 
-def _cost(steps: Sequence[Mapping[str, Any]]) -> float | None:
+def _cost(asked: Sequence[Mapping[str, Any]]) -> float | None:
     """USD; 0 means that OpenCode has no price for the model."""
-    return sum(float(step.get("cost") or 0.0) for step in steps) or None
+    costs = [float(one.get("cost") or 0.0) for one in asked]
+    return sum(costs) if costs and all(costs) else None
 
 
 def _tool_call(part: Mapping[str, Any]) -> ToolCall:

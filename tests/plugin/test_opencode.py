@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.support.messages_server import (
     system_text,
     turn_of,
 )
-from tests.support.npm import opencode_binary
+from tests.support.npm import opencode_binary, ripgrep
 from tests.support.observed import (
     FOREIGN_FILES,
     GREETING,
@@ -56,6 +57,7 @@ FIRST_STEPS = {
 MARKS = {
     "RULE-ONE": {"T0/01-rules"},
     "SKILL-ABOUT": {"T1/01-skills"},
+    "SKILL-BODY": {"T1/01-skills"},
     "AGENT-ABOUT": {"T3/01-helper"},
     "AGENT-BODY": {"T3/01-helper"},
     "The helper helped.": {"T3/01-helper"},
@@ -72,7 +74,7 @@ def model(body: Body, prefix: str) -> Answer:
     if subtest == "T0/02-refused":
         return Failure(401, "invalid key", {"x-should-retry": "false"})
     if "AGENT-BODY" in system_text(body):
-        return Reply("The helper helped.")
+        return Reply("The helper helped.", usage=Usage(100, 50, 30, 70))
     first = FIRST_STEPS.get(subtest)
     write = call("write", filePath=f"{reported_cwd(body)}/hello.py", content=GREETING)
     steps = [*([first] if first else []), write, Reply("Written.")]
@@ -87,6 +89,7 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Observed:
     def make(place: Path) -> Observed:
         options: dict[str, Any] = {"model": "anthropic/claude-haiku-4-5"}
         options["executable"] = str(opencode_binary())
+        options["env"] = {"PATH": f"{os.environ['PATH']}:{ripgrep().parent}"}
         make_experiment(place, "open", SUBTESTS, adapter="opencode", **options)
         write_files(place, FOREIGN_FILES)
         return observe(place, model, [("experiments", *TWO_WORKERS)])
@@ -116,9 +119,23 @@ def test_tools_tokens_and_transcript(ablation: Observed) -> None:
     agent = ablation.results("open") / "T2/01-outline/run_01/agent"
     found = read(agent / "result.json")["token_stats"]
     assert (found["input_tokens"], found["cache_read_tokens"]) == (30, 21)
+    assert read(agent / "result.json")["api_calls"] == 3
     lines = (agent / "transcript.jsonl").read_text().splitlines()
     first, second, last = [json.loads(line) for line in lines]
     assert first["tools"][0]["name"] == "outline_outline"
     assert "MCP-ANSWER" in first["tools"][0]["output"]
     assert second["tools"][0]["name"] == "write"
     assert last["text"] == "Written."
+
+
+def test_what_sub_agents_used_is_counted_and_nothing_is_asked_that_nobody_counts(
+    ablation: Observed,
+) -> None:
+    found = read(ablation.results("open") / "T3/01-helper/run_01/agent/result.json")
+    tokens = found["token_stats"]
+    assert (tokens["input_tokens"], tokens["output_tokens"]) == (130, 65)
+    assert (tokens["cache_creation_tokens"], tokens["cache_read_tokens"]) == (39, 91)
+    assert found["api_calls"] == len(ablation.seen("T3/01-helper"))
+    usd = (130 * 1.0 + 65 * 5.0 + 39 * 1.25 + 91 * 0.10) / 1e6
+    assert found["cost_usd"] == pytest.approx(usd)
+    assert found["list_cost_usd"] == pytest.approx(usd)

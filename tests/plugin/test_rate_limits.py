@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -134,16 +135,33 @@ def test_codex_that_was_refused_is_tried_again_too(
     assert read(toy.path(RUN) / "report.json")["attempts"] == 1
 
 
+def resets_at_four() -> Failure:
+    return Failure(429, headers={"x-should-retry": "false"}, message="resets 4am (UTC)")
+
+
+def used_up_for_days() -> Failure:
+    """A subscription's week: Claude Code names the day in words, and the time in an event."""
+    start = "anthropic-ratelimit-unified"
+    reset = {f"{start}-status": "rejected", f"{start}-reset": str(int(time.time()) + 4 * 86_400)}
+    return Failure(429, headers={**reset, f"{start}-representative-claim": "seven_day"})
+
+
+@pytest.mark.parametrize(
+    "refuse", [resets_at_four, pytest.param(used_up_for_days, marks=pytest.mark.slow)]
+)
 def test_a_long_pause_is_an_error_of_every_run_at_once_and_the_next_session_goes_on(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, refuse: Callable[[], Failure]
 ) -> None:
-    toy = claude(pytester, runs=6)
-    refusal = Failure(429, headers={"x-should-retry": "false"}, message="resets 4am (UTC)")
+    toy, refusal = claude(pytester, runs=6), refuse()
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-a-token-for-tests")
     with serving(lambda body, prefix: refusal, monkeypatch) as server:
+        monkeypatch.delenv("ANTHROPIC_API_KEY")
         result = toy.run("--scylla-max-wait", "0.01")
         asked = len(server.messages())
     result.assert_outcomes(errors=6)
-    result.stdout.fnmatch_lines(["*takes no requests before * --scylla-max-wait is 0.01 min*"])
+    found = re.search(r"takes no requests before .*\((\d+) s\).* is 0.01 min", result.stdout.str())
+    assert found is not None
+    assert int(found[1]) > (3 * 86_400 if refuse is used_up_for_days else 0)
     assert asked <= 2, "one run finds out, for all"
     assert toy.verdicts() == {}
     with serving(lambda body, prefix: WORK[min(turn_of(body), 1)], monkeypatch):

@@ -25,6 +25,12 @@ def opencode_binary() -> Path:
     return installed(OPENCODE, "opencode")
 
 
+def ripgrep() -> Path:
+    """The program `rg`, which Codex brings along."""
+    found = codex_binary().parents[1].glob("@openai/*/vendor/*/codex-path/rg")
+    return next(found)
+
+
 def installed(package: str, name: str) -> Path:
     """A program of a package; from npm where it is not there yet.
 
