@@ -22,6 +22,7 @@ from .prices import Usage, plain_name
 from .processes import clean_environment
 from .providers import REFUSALS
 from .results import TokenStats, ToolCall, Turn, cut, token_stats
+from .store import parse_json
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 """One of these must be set; all that are set are handed on, and taken out of every log."""
@@ -265,7 +266,7 @@ def events(stdout: str) -> Iterator[dict[str, Any]]:
     """The JSON objects in the lines of what the program printed."""
     for line in stdout.split("\n"):  # splitlines would break at signs that JSON leaves as they are
         try:
-            event = json.loads(line)
+            event = parse_json(line)
         except ValueError:
             continue
         if isinstance(event, dict):

@@ -15,6 +15,7 @@ from typing import Any
 
 from .results import ItemScore, Number
 from .rubric import Item, Rubric
+from .store import whole
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
         except RecursionError:
             return
         else:
-            yield value
+            yield whole(value)
         place = text.find("{", end)
 
 

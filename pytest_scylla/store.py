@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -70,10 +71,41 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
 def write_json(path: Path, value: Mapping[str, Any] | BaseModel, *, sync: bool = False) -> None:
     """Write a JSON object atomically (strict JSON: no NaN, no Infinity)."""
     if isinstance(value, BaseModel):
-        text = value.model_dump_json(indent=2)
+        try:
+            text = value.model_dump_json(indent=2)
+        except PydanticSerializationError:
+            text = _dumps(value.model_dump())
     else:
-        text = json.dumps(value, indent=2, allow_nan=False)
+        text = _dumps(value)
     write_text(path, text + "\n", sync=sync)
+
+
+def _dumps(value: Any) -> str:
+    text = json.dumps(value, indent=2, allow_nan=False)
+    return json.dumps(whole(value), indent=2, allow_nan=False) if _has_surrogates(text) else text
+
+
+def parse_json(text: str) -> Any:
+    """What a program wrote as JSON, with `whole` texts. Raises ValueError where it is none."""
+    value = json.loads(text)
+    return whole(value) if _has_surrogates(text) else value
+
+
+def _has_surrogates(text: str) -> bool:
+    return "\\ud" in text or "\\uD" in text
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def whole(value: Any) -> Any:
+    """A JSON value in whose texts U+FFFD stands for every half of a sign. Programs that cut a text
+    between the two halves of an emoji leave one, and no file in UTF-8 takes it."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {whole(name): whole(part) for name, part in value.items()}
+    return [whole(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def text_of(path: Path) -> str:

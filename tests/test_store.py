@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,13 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_scylla.results import TokenStats
+from pytest_scylla.results import RunFailure, TokenStats
 from pytest_scylla.store import (
     TEMPORARY,
     RunDir,
     clean_temporary,
     digest,
     digest_tree,
+    parse_json,
     read_json,
     read_model,
     remove_tree,
@@ -78,6 +80,20 @@ def test_reading_never_raises(content: bytes) -> None:
         (root / "file.json").write_bytes(content)
         assert isinstance(read_json(root / "file.json"), dict | None)
         assert isinstance(read_model(root / "file.json", TokenStats), TokenStats | None)
+
+
+def test_half_an_emoji_is_marked_and_the_record_is_written_and_read(tmp_path: Path) -> None:
+    """Programs in JavaScript cut texts by UTF-16 units, and no file in UTF-8 takes such a half."""
+    said = '{"a\\ud83d": ["\\ud83d\\ude00 \\uD83D", {"x": 1}]}'
+    expected = {"a�": ["😀 �", {"x": 1}]}
+    assert parse_json(said) == expected
+    write_json(tmp_path / "value.json", json.loads(said))
+    assert read_json(tmp_path / "value.json") == expected
+    failure = RunFailure(kind="crash", message="no \udcff 😀", stage="agent", at="now")
+    write_json(tmp_path / "record.json", failure)
+    written = read_model(tmp_path / "record.json", RunFailure)
+    assert written is not None
+    assert written.message == "no � 😀"
 
 
 def test_what_is_not_there_reads_as_none(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ the hook `pytest_scylla_agents`.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -24,6 +23,7 @@ from ..errors import RunError
 from ..prices import Usage
 from ..processes import MARKER, SESSION, Finished, Invocation, clean_environment
 from ..results import TokenStats, Turn, token_stats
+from ..store import parse_json
 from ..tiers import Files, Setup
 from ..yamlfile import Strict
 
@@ -207,7 +207,7 @@ def json_lines(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects that stand in lines of their own."""
     for line in text.split("\n"):  # splitlines would break at signs that JSON leaves as they are
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):
@@ -234,7 +234,7 @@ def result_event(stdout: str) -> dict[str, Any] | None:
         line = line.strip()
         if line.startswith("{") and line.endswith("}"):
             try:
-                value = json.loads(line)
+                value = parse_json(line)
             except ValueError:
                 continue
             if isinstance(value, dict) and (value.get("type") == "result" or "usage" in value):

@@ -32,6 +32,7 @@ def test_a_forged_verdict_is_set_aside_and_reported(
         mkdir -p ../judge/judge_01
         cp {verdict}/judgment.json ../judge/judge_01/
         echo more > ../agent/notes.txt
+        printf '%s\\n' '{{"result": "done \\ud83d", "model": "m \\ud83d", "usage": {{}}}}'
         """,
     )
     result = toy.run(*mode)
@@ -44,6 +45,7 @@ def test_a_forged_verdict_is_set_aside_and_reported(
     assert "Tampering" in (toy.path(RUN) / "report.md").read_text()
     recorded = read(toy.path(RUN) / "run_result.json")["tampering"]
     assert set(recorded) == {"judge", "run_result.json", "agent/notes.txt"}
+    assert (toy.path(RUN) / "agent/output.txt").read_text() == "done �"
     toy.run(*mode).assert_outcomes(failed=1)
     assert toy.executions == once_each(RUN)
 
