@@ -45,10 +45,12 @@ class ExperimentFile(pytest.File):
                 yield from tier_nodes(self, found, self)
 
     def _warn(self, loaded: Evaluation) -> None:
+        from .evaluation import left_out
         from .tiers import check_setups
 
         said = self.config.stash.setdefault(WARNED, set())
         texts = [*loaded.experiment.task.warnings, *loaded.library.warnings]
+        texts += left_out(loaded.experiment, loaded.library)
         adapter = loaded.experiment.settings.agent.adapter
         checked = f"{loaded.library.path} {loaded.tiers} {adapter}"
         if checked not in said:
@@ -60,8 +62,8 @@ class ExperimentFile(pytest.File):
                 warnings.warn_explicit(ScyllaWarning(text), None, str(self.path), 1)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
-        """An input error in its own words, without our traceback."""
-        if isinstance(excinfo.value, ScyllaError):
+        """An input error, or a warning under -W error, in its own words."""
+        if isinstance(excinfo.value, (ScyllaError, ScyllaWarning)):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 
@@ -236,17 +238,17 @@ def run_param_ids(runs: Sequence[Run]) -> list[str]:
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """`@pytest.mark.scylla("experiment.yaml")`: the test function gets every run in turn."""
-    mark = metafunc.definition.get_closest_marker("scylla")
-    if mark is None or not mark.args or "run" not in metafunc.fixturenames:
+    node = metafunc.definition
+    mark = node.get_closest_marker("scylla")
+    if mark is None:
         return
     from .evaluation import Run
 
-    node = metafunc.definition
-    path = (node.path.parent / mark.args[0]).resolve()
     try:
+        path = _named_by(mark, node.path, node.name, metafunc.fixturenames)
         found = evaluations(metafunc.config, path, node.ihook)
     except InputError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.Collector.CollectError(str(error)) from None
     runs = [
         Run(one, subtest, number)
         for one in found
@@ -259,6 +261,18 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         for run, id in zip(runs, run_param_ids(runs), strict=True)
     ]
     metafunc.parametrize("run", params, indirect=True)
+
+
+def _named_by(mark: pytest.Mark, module: Path, function: str, fixtures: Sequence[str]) -> Path:
+    """The experiment that the marker of a test function names. Raises InputError."""
+    if len(mark.args) != 1 or mark.kwargs or not isinstance(mark.args[0], (str, Path)):
+        problem = "@pytest.mark.scylla takes one path of an experiment.yaml"
+        step = "write @pytest.mark.scylla('path/to/experiment.yaml'), relative to this file"
+        raise InputError(module, function, problem, step)
+    if "run" not in fixtures:
+        problem = "@pytest.mark.scylla is on a test that asks for no fixture of a run"
+        raise InputError(module, function, problem, "add the argument `run`")
+    return (module.parent / mark.args[0]).resolve()
 
 
 def _marks(config: pytest.Config, run: Run) -> list[pytest.MarkDecorator]:

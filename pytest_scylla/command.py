@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .arguments import share
 from .errors import EXIT_REGRESSION, ScyllaError
 
 
@@ -48,18 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("before", type=Path, metavar="A", help=f"the earlier results: {tables}")
     compare.add_argument("after", type=Path, metavar="B", help="the later ones, likewise")
     compare.add_argument(
-        "--alpha", type=_share, default=0.05, help="chance of a false alarm over all tiers (0.05)"
+        "--alpha", type=share, default=0.05, help="chance of a false alarm over all tiers (0.05)"
     )
     init = add("init", _init, "write a small experiment that runs at once with `pytest DIR`")
     init.add_argument("directory", type=Path, metavar="DIR", help="a new or empty folder")
     return parser
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("a number between 0 and 1 is needed")
-    return value
 
 
 def _say(lines: Iterable[str]) -> None:

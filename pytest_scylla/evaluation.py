@@ -414,6 +414,30 @@ def selected_tiers(experiment: Experiment, library: Library) -> tuple[str, ...]:
     return tuple(tier for tier in library.tiers if tier in wanted)
 
 
+def left_out(experiment: Experiment, library: Library) -> list[str]:
+    """Warnings: tiers that are asked for and have no subtest, items that no judge grades."""
+    settings, task = experiment.settings, experiment.task
+    place, wanted = f"{library.path}/tiers.yaml: tiers", tuple(library.tiers)
+    if settings.select is not None:
+        place, wanted = f"{experiment.path}: select", settings.select
+    elif task.tiers:
+        place, wanted = f"{task.directory}/test.yaml: tiers", task.tiers
+    warnings = [
+        f"{place}: {tier} is left out: there is no subtest in {library.path}/subtests/"
+        f"{tier.lower()}/ (next: add one, or take the tier out)"
+        for tier in wanted
+        if tier not in library.tiers or not library.tiers[tier].subtests
+    ]
+    judges = [*settings.judges, *(judge.fallback for judge in settings.judges if judge.fallback)]
+    undecided = [item.id for item in task.rubric.items() if item.run is None]
+    if undecided and all(judge.adapter == "rubric-checks" for judge in judges):
+        warnings.append(
+            f"{task.rubric_file}: no judge grades {', '.join(undecided)}: without `run:` they are "
+            "left out of every score (next: add `run:`, or a judge with a model)"
+        )
+    return warnings
+
+
 def counted_result(run: RunDir) -> RunResult | None:
     """The result of a run that statistics count: its first judged attempt.
 

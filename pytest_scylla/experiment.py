@@ -268,11 +268,21 @@ class ExperimentFile(Strict):
         several = values["agents"]
         return {**values, "agent": several[0]} if isinstance(several, (list, tuple)) else values
 
-    @field_validator("runs", mode="before")
+    @field_validator("runs", "quorum", mode="before")
     @classmethod
     def _no_bool(cls, value: Any) -> Any:
         if isinstance(value, bool):
-            raise ValueError("expected a number of runs")
+            raise ValueError("expected a number")
+        return value
+
+    @field_validator("pipeline")
+    @classmethod
+    def _names_of_their_own(cls, value: str | tuple[StepConfig, ...]) -> Any:
+        """Results are kept, and compared with the baseline, by the steps' names."""
+        names = [] if isinstance(value, str) else [step.name for step in value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two steps have the name {twice!r}")
         return value
 
 
@@ -309,7 +319,7 @@ class _TaskFile(Shared):
 
 class _TaskLimits(Shared):
     timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_cost_usd: float | None = Field(default=None, gt=0)
+    max_cost_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class Task(Shared):
@@ -455,11 +465,7 @@ def load_task(directory: Path) -> Task:
     raw = read_mapping(path)
     file = parse(path, _TaskFile, raw)
     warnings = [f"{path}: {key}: unknown key, ignored" for key in unknown_keys(_TaskFile, raw)]
-    limits = _TaskLimits()
-    if (directory / "config.yaml").is_file():
-        limits = parse(
-            directory / "config.yaml", _TaskLimits, read_mapping(directory / "config.yaml")
-        )
+    limits, unknown = _limits(directory / "config.yaml")
     rubric_file = _named(path, "validation.rubric_file", file.validation.rubric_file)
     rubric = load_rubric(rubric_file)
     criteria_file = file.validation.criteria_file
@@ -471,15 +477,24 @@ def load_task(directory: Path) -> Task:
         language=file.language,
         directory=directory,
         source=file.source,
-        prompt=_text(path, "task.prompt_file", file.task.prompt_file),
+        prompt=_prompt(path, file.task.prompt_file),
         criteria=criteria,
         rubric=rubric,
         rubric_file=rubric_file,
         timeout=limits.timeout_seconds or file.task.timeout_seconds,
         max_cost_usd=limits.max_cost_usd,
         tiers=file.tiers,
-        warnings=(*warnings, *rubric.warnings),
+        warnings=(*warnings, *unknown, *rubric.warnings),
     )
+
+
+def _limits(path: Path) -> tuple[_TaskLimits, list[str]]:
+    """A task's config.yaml, which may be missing, and warnings."""
+    if not path.is_file():
+        return _TaskLimits(), []
+    raw = read_mapping(path)
+    warnings = [f"{path}: {key}: unknown key, ignored" for key in unknown_keys(_TaskLimits, raw)]
+    return parse(path, _TaskLimits, raw), warnings
 
 
 def _named(path: Path, key: str, name: str) -> Path:
@@ -487,6 +502,14 @@ def _named(path: Path, key: str, name: str) -> Path:
     if not named.is_file():
         raise InputError(path, key, f"no such file: {named}", "create it or correct the name")
     return named
+
+
+def _prompt(path: Path, name: str) -> str:
+    prompt = _text(path, "task.prompt_file", name)
+    if not prompt.strip():
+        step = "write what the agent is to do"
+        raise InputError(path, "task.prompt_file", f"{path.parent / name} is empty", step)
+    return prompt
 
 
 def _text(path: Path, key: str, name: str) -> str:

@@ -70,6 +70,12 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     from .stages import check_ready, reserved
 
     item = request.node
+    if not isinstance(item, RunItem) and not hasattr(request, "param"):
+        pytest.fail(
+            f"{item.nodeid}: nothing says which run\n"
+            "  next: write @pytest.mark.scylla('path/to/experiment.yaml') above the function",
+            pytrace=False,
+        )
     spec: Run = item.run_spec if isinstance(item, RunItem) else request.param
     session = request.config.stash[SESSION]
     spec = dataclasses.replace(spec, asked=asked(request.config, item.nodeid))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .arguments import share
 from .errors import EXIT_REGRESSION, InputError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def add_options(group: pytest.OptionGroup) -> None:
     )
     group.addoption(
         "--scylla-alpha",
-        type=float,
+        type=share,
         default=0.05,
         metavar="P",
         help="chance of a false alarm of --scylla-baseline, over all tiers (default: 0.05)",
@@ -53,8 +54,6 @@ class Gate:
 
         if not scipy_is_there():
             raise pytest.UsageError(f"--scylla-baseline: {MISSING}")
-        if not 0 < self.alpha < 1:
-            raise pytest.UsageError(f"--scylla-alpha {self.alpha:g}: name a number between 0 and 1")
         try:
             places = results_below(self.baseline) if self.baseline.is_dir() else []
             self._refuse_own({place.resolve() for place in places})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import collection, gate, hookspecs, recovery, reporting, selection, session
+from .arguments import minutes, usd
 from .collection import SESSION, ExperimentFile
 from .fixtures import agent_result, judgments, pipeline_result, run, verdict, workspace
 
@@ -50,14 +51,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--scylla-budget",
-        type=selection.usd,
+        type=usd,
         metavar="USD",
         help="what the session may spend, over all workers; what does not fit is skipped and stays "
         "for the next session",
     )
     group.addoption(
         "--scylla-max-wait",
-        type=float,
+        type=minutes,
         default=30.0,
         metavar="MINUTES",
         help="how long a run waits for a provider that takes no requests (default: 30); then it is "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .arguments import run_numbers
 from .collection import SESSION, RunItem
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_options(group: pytest.OptionGroup) -> None:
     )
     group.addoption(
         "--scylla-runs",
-        type=_numbers,
+        type=run_numbers,
         metavar="N,N",
         help="select runs by number, for example 1,3,5 or 2-4",
     )
@@ -72,15 +73,6 @@ def add_options(group: pytest.OptionGroup) -> None:
     )
 
 
-def _numbers(text: str) -> frozenset[int]:
-    """`1,3-5` as a set of run numbers."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
-
-
 def plan(config: pytest.Config, items: Iterable[pytest.Item], specs: Sequence[Spec]) -> list[str]:
     """`--scylla-plan`: what the next session does, and what it costs, takes and needs."""
     from .forecast import forecast
@@ -100,14 +92,6 @@ def workers(config: pytest.Config) -> int:
     from xdist.workermanage import parse_tx_spec_config
 
     return len(parse_tx_spec_config(config))
-
-
-def usd(text: str) -> float:
-    """An amount of money: no "nan", which no sum would ever reach, and nothing below 0."""
-    amount = float(text)
-    if not 0 <= amount < float("inf"):
-        raise ValueError(text)
-    return amount
 
 
 def explain(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:

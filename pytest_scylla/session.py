@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -411,8 +411,9 @@ def load(
 
     experiment, library = inputs.read(path)
     _check_selection(experiment, library)
+    _check_source(experiment)
     if judge_model:
-        judges = merged(hooks.pytest_scylla_judges())
+        judges = _merged(path, hooks, "pytest_scylla_judges")
         experiment = _with_judge_model(experiment, judge_model, judges)
     load_template(experiment)  # what is wrong with it is said at collection
     variants = experiment.variants
@@ -432,8 +433,8 @@ def _loaded(
 ) -> Loaded:
     """An experiment with one agent, whose adapter stands at `key`."""
     path, settings = experiment.path, experiment.settings
-    agents = merged(hooks.pytest_scylla_agents())
-    judges = merged(hooks.pytest_scylla_judges())
+    agents = _merged(path, hooks, "pytest_scylla_agents")
+    judges = _merged(path, hooks, "pytest_scylla_judges")
     return Loaded(
         experiment=experiment,
         library=library,
@@ -482,7 +483,14 @@ def _languages(experiment: Experiment, hooks: Any) -> dict[str, tuple[StepConfig
     asked = experiment.settings.pipeline
     if not isinstance(asked, str):
         return {}
-    known = {name: tuple(said) for name, said in merged(hooks.pytest_scylla_pipeline()).items()}
+    from .experiment import StepConfig
+
+    hook = "pytest_scylla_pipeline"
+    known = {name: tuple(said) for name, said in _merged(experiment.path, hooks, hook).items()}
+    for name, steps in known.items():
+        if not all(isinstance(step, StepConfig) for step in steps):
+            step = "return lists of StepConfig (from pytest_scylla.experiment)"
+            raise InputError(experiment.path, hook, f"{name!r} is no list of steps", step)
     language = experiment.task.language if asked == "auto" else asked
     if language not in known:
         problem = f"there is no pipeline for the language {language!r}"
@@ -505,6 +513,16 @@ def _check_prices(loaded: Loaded) -> None:
             raise InputError(loaded.experiment.path, f"{key}.model", problem, NEXT_STEP)
 
 
+def _merged(path: Path, hooks: Any, hook: str) -> dict[str, Any]:
+    """What the plugins and conftest.py files around an experiment say to a hook."""
+    said = getattr(hooks, hook)()
+    wrong = [one for one in said if not isinstance(one, Mapping)]
+    if wrong:
+        problem = f"the hook {hook} of a conftest.py or plugin returned {wrong[0]!r:.80}"
+        raise InputError(path, "", problem, "return a mapping of names")
+    return merged(said)
+
+
 def merged(mappings: Sequence[Any]) -> dict[str, Any]:
     """One mapping; what a nearer plugin says comes first in pytest's order, and wins."""
     merged: dict[str, Any] = {}
@@ -524,10 +542,14 @@ def _make(path: Path, key: str, config: Any, adapters: dict[str, Any]) -> Any:
         raise InputError(
             path, f"{key}.adapter", f"there is no adapter {config.adapter!r}", f"use one of {known}"
         )
+    work = "grade" if key.startswith("judges") else "invocation"
+    if not isinstance(adapter, type) or not hasattr(adapter, work):
+        problem = f"{config.adapter!r} is registered as {adapter!r:.80}, which has no `{work}`"
+        raise InputError(path, f"{key}.adapter", problem, "register a class that has it")
     try:
         return adapter(**config.options)
     except ValidationError as error:
-        raise input_error(path, adapter, error, key) from None
+        raise input_error(path, adapter, config.options, error, key) from None
 
 
 def _check_selection(experiment: Experiment, library: Library) -> None:
@@ -544,5 +566,23 @@ def _check_selection(experiment: Experiment, library: Library) -> None:
     tiers = selected_tiers(experiment, library)
     if not any(library.tiers[tier].subtests for tier in tiers):
         raise InputError(
-            experiment.path, "select", "no selected tier has a subtest", "select other tiers"
+            experiment.path,
+            "select",
+            "no selected tier has a subtest",
+            f"select other tiers, or add {library.path}/subtests/<tier in lower case>/<id>.yaml",
         )
+
+
+def _check_source(experiment: Experiment) -> None:
+    """A plain directory has no history that `hash` or `branch` could choose from."""
+    from .source import is_repository, local_place
+
+    task = experiment.task
+    place = local_place(task.source.repo, task.directory)
+    if place is None or not place.is_dir() or is_repository(place):
+        return
+    for key in ("hash", "branch"):
+        if getattr(task.source, key) is not None:
+            problem = f"{place} is a plain directory, without commits"
+            step = "leave this key out, or name a git repository"
+            raise InputError(task.directory / "test.yaml", f"source.{key}", problem, step)

@@ -404,19 +404,20 @@ class _Parts:
         wanted = resources.skills or _Skills()
         for category in wanted.categories:
             names = self.library.names(f"skills/{category}")
-            if not names:
-                self.missing.append(f"skill category {category!r} (skills/{category}/)")
+            if not any(self._has_skill(category, name) for name in names):
+                self.missing.append(f"skill category {category!r} (skills/{category}/*/SKILL.md)")
             for name in names:
                 self._skill(category, name)
         for name in wanted.names:
             having = [c for c in self.library.names("skills") if self._has_skill(c, name)]
             if not having:
-                self.missing.append(f"skill {name!r} (skills/*/{name}/)")
+                self.missing.append(f"skill {name!r} (skills/*/{name}/SKILL.md)")
             for category in having[:1]:
                 self._skill(category, name)
 
     def _has_skill(self, category: str, name: str) -> bool:
-        return name in self.library.names(f"skills/{category}")
+        listed = name in self.library.names(f"skills/{category}")
+        return listed and (self.library.path / "skills" / category / name / "SKILL.md").is_file()
 
     def _skill(self, category: str, name: str) -> None:
         folder = self.library.path / "skills" / category / name

@@ -88,8 +88,11 @@ def _git(
     stdin: str | None = None,
     keep: tuple[str, ...] = (),
 ) -> bytes:
-    from git import Git
-    from git.exc import GitCommandError, GitCommandNotFound
+    try:
+        from git import Git
+        from git.exc import GitCommandError, GitCommandNotFound
+    except ImportError:  # GitPython looks for git when it is imported
+        raise RunError("git", "git was not found on PATH\n  next: install git") from None
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_without_outer_variables(keep))
@@ -107,7 +110,7 @@ def _git(
                 strip_newline_in_stdout=False,
             )
         except GitCommandNotFound:
-            raise RunError("git", "git was not found\n  next: install git") from None
+            raise RunError("git", "git was not found on PATH\n  next: install git") from None
         except GitCommandError as error:
             said = str(error.stderr).strip().removeprefix("stderr:").strip().strip("'")
             said = said.encode("utf-8", "replace").decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises InputError where the file is missing, is no YAML, or holds no mapping.
     """
     try:
-        value = yaml.load(path.read_bytes(), Loader)
+        value = _load(path)
     except OSError as error:
         problem = error.strerror or str(error)
         raise InputError(path, "", problem, "create the file or correct the path") from None
@@ -42,9 +43,42 @@ def read_mapping(path: Path) -> dict[str, Any]:
         # PyYAML lets errors of its own constructors (a date of month 13, say) through.
         raise InputError(path, "", f"not valid YAML: {error}", "correct the syntax") from None
     if not isinstance(value, dict):
-        found = type(value).__name__
+        found = {list: "a list", type(None): "nothing"}.get(type(value), repr(value)[:80])
         raise InputError(path, "", f"expected a mapping, found {found}", "write `key: value` lines")
     return value
+
+
+def _load(path: Path) -> Any:
+    """What the file holds. YAML forbids a key that is there twice; PyYAML would take the last."""
+    loader = Loader(path.read_bytes())
+    try:
+        node = loader.get_single_node()
+        _check_keys(path, node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_keys(path: Path, root: yaml.Node | None) -> None:
+    todo, seen = [("", root)], set()
+    while todo:
+        place, node = todo.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += [(f"{place}{number}.", one) for number, one in enumerate(node.value)]
+            continue
+        lines: dict[Any, int] = {}
+        for key, value in node.value:
+            name, line = key.value, key.start_mark.line + 1
+            if not isinstance(name, str):
+                continue
+            if name in lines:
+                problem = f"is there twice, in lines {lines[name]} and {line}"
+                raise InputError(path, f"{place}{name}", problem, "keep one of them")
+            lines[name] = line
+            todo.append((f"{place}{name}.", value))
 
 
 def parse(path: Path, model: type[Model], value: Any, prefix: str = "") -> Model:
@@ -52,32 +86,66 @@ def parse(path: Path, model: type[Model], value: Any, prefix: str = "") -> Model
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise input_error(path, model, error, prefix) from None
+        raise input_error(path, model, value, error, prefix) from None
 
 
 def input_error(
-    path: Path, model: type[BaseModel], error: ValidationError, prefix: str = ""
+    path: Path, model: type[BaseModel], value: Any, error: ValidationError, prefix: str = ""
 ) -> InputError:
-    """The first problem of a ValidationError as an InputError; further ones are listed in it."""
-    lines = []
-    for item in error.errors():
-        key = ".".join([prefix] * bool(prefix) + [str(part) for part in item["loc"]])
-        lines.append((key, _words(item, model)))
+    """The first problem of a ValidationError as an InputError; further ones are listed in it.
+
+    What is wrong inside a value says more than that the value as a whole is not right.
+    """
+    found = [(_place(value, item), item) for item in error.errors()]
+    lines = [
+        (".".join([prefix] * bool(prefix) + list(place)), _words(item, model))
+        for place, item in found
+        if not any(other[: len(place)] == place != other for other, _ in found)
+    ]
     key, (problem, step) = lines[0]
     more = "".join(f"\n  also {other}: {words[0]}" for other, words in lines[1:])
     return InputError(path, key, problem + more, step)
 
 
+def _place(value: Any, item: Any) -> tuple[str, ...]:
+    """Where an error is, without the names that pydantic gives to the members of a union."""
+    place = []
+    for part in item["loc"]:
+        if isinstance(value, dict) and (part in value or item["type"] == "missing"):
+            value = value.get(part)
+        elif isinstance(value, (list, tuple)) and isinstance(part, int):
+            value = value[part]
+        else:
+            continue
+        place.append(str(part))
+    return tuple(place)
+
+
+_EXPECTED = {
+    "tuple_type": "expected a list",
+    "dict_type": "expected a mapping",
+    "model_type": "expected a mapping",
+    "string_type": "expected text",
+    "too_short": "expected at least one",
+}
+
+
 def _words(item: Any, model: type[BaseModel]) -> tuple[str, str]:
-    if item["type"] == "extra_forbidden":
+    """What is wrong, and the next step."""
+    kind, found = item["type"], item.get("input")
+    if kind == "extra_forbidden":
         names = _known_names(model, item["loc"][:-1])
         close = difflib.get_close_matches(str(item["loc"][-1]), names, 1)
         hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(names)}"
         return "unknown key", hint
-    if item["type"] == "missing":
+    if kind == "missing":
         return "missing", "add this key"
-    found = repr(item.get("input"))
-    return f"{item['msg']} (found {found[:80]})", "correct the value"
+    said = _EXPECTED.get(kind) or item["msg"].removeprefix("Value error, ")
+    quoted = kind == "string_type" and isinstance(found, (bool, int, float, date))
+    step = "put it in quotes" if quoted else "correct the value"
+    if kind == "value_error" and isinstance(found, dict):
+        return said, step
+    return f"{said} (found {'nothing' if found is None else repr(found)[:80]})", step
 
 
 def _known_names(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:

@@ -75,7 +75,7 @@ def test_bad_input_gets_one_message_and_no_traceback(tmp_path: Path) -> None:
         (["report", "."], "scylla: .: no results in it\n  next: name a results directory"),
         (["compare", "notes.csv", "notes.csv"], "scylla: notes.csv: run 1.experiment: missing"),
         (["compare", ".", "."], "no results in it"),
-        (["compare", "a", "b", "--alpha", "3"], "a number between 0 and 1 is needed"),
+        (["compare", "a", "b", "--alpha", "3"], "expected a number between 0 and 1"),
         (["dance"], "invalid choice: 'dance'"),
         ([], "COMMAND"),
     ):

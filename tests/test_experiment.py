@@ -101,6 +101,7 @@ def test_paths_start_from_the_file_that_names_them(
         ("judges", {"adapter": "rubric-checks"}),
         ("quorum", 0),
         ("quorum", 2),
+        ("quorum", True),
         ("workspace", {"scope": "session"}),
         ("workspace", {"retention": "some"}),
         ("workspace", {"keep": "all"}),
@@ -108,6 +109,7 @@ def test_paths_start_from_the_file_that_names_them(
         ("pipeline", [{"name": "a", "run": ""}]),
         ("pipeline", [{"name": "a", "run": "true", "timeout": 0}]),
         ("pipeline", [{"name": "a", "run": "true", "timeout": float("inf")}]),
+        ("pipeline", [{"name": "a", "run": "true"}, {"name": "a", "run": "false"}]),
         ("task", "elsewhere"),
         ("tiers", "elsewhere"),
         ("tiers", "task"),
@@ -261,11 +263,26 @@ def test_text_that_is_not_utf8_is_refused_with_the_name_of_its_file(
         load_task(tmp_path)
 
 
-def test_a_wrong_config_yaml_is_refused(tmp_path: Path) -> None:
-    write_yaml(write_task(tmp_path) / "config.yaml", {"timeout_seconds": "long"})
+@pytest.mark.parametrize(
+    ("key", "value"), [("timeout_seconds", "long"), ("max_cost_usd", float("inf"))]
+)
+def test_a_wrong_config_yaml_is_refused(tmp_path: Path, key: str, value: Any) -> None:
+    write_yaml(write_task(tmp_path) / "config.yaml", {key: value})
     with pytest.raises(InputError) as caught:
         load_task(tmp_path)
-    assert (Path(caught.value.path).name, caught.value.key) == ("config.yaml", "timeout_seconds")
+    assert (Path(caught.value.path).name, caught.value.key) == ("config.yaml", key)
+
+
+def test_an_unknown_key_of_config_yaml_is_a_warning(tmp_path: Path) -> None:
+    write_yaml(write_task(tmp_path) / "config.yaml", {"timeout": 60})
+    (warning,) = load_task(tmp_path).warnings
+    assert warning.endswith("config.yaml: timeout: unknown key, ignored")
+
+
+def test_an_empty_prompt_is_refused(tmp_path: Path) -> None:
+    write_files(write_task(tmp_path), {"prompt.md": b" \n"})
+    with pytest.raises(InputError, match=r"task\.prompt_file: .*prompt\.md is empty"):
+        load_task(tmp_path)
 
 
 def test_a_mistake_in_the_task_is_an_error_of_the_experiment_that_names_it(tmp_path: Path) -> None:

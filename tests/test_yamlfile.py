@@ -35,6 +35,8 @@ class Ours(Strict):
     name: str
     count: int = 1
     inner: Inner | None = None
+    words: tuple[str, ...] = Field(default=("a",), min_length=1)
+    either: bool | Inner | tuple[Inner, ...] = False
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -81,6 +83,30 @@ def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> N
             read_mapping(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "lines"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "a", "1 and 3"),
+        ("a: {b: 1, b: 1}\n", "a.b", "1 and 1"),
+        ("a:\n  - b: {c: 1,\n      c: 2}\n", "a.0.b.c", "2 and 3"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(
+    tmp_path: Path, text: str, key: str, lines: str
+) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_mapping(path)
+    assert (caught.value.key, caught.value.problem) == (key, f"is there twice, in lines {lines}")
+
+
+def test_a_key_that_takes_the_place_of_a_merged_one_is_no_second_one(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\nd: [*b, *b]\n")
+    assert read_mapping(path)["c"] == {"x": 3}
+
+
 yaml_like = st.lists(
     st.sampled_from([*"abc01:-,.[]{}&*!|>'\"#?% \n\t\0", ": ", "\n  ", "!!int ", "2024-", "&a "])
 ).map("".join)
@@ -125,7 +151,9 @@ def test_an_unknown_key_of_ours_is_an_error_with_the_key_that_was_meant() -> Non
 
 
 def test_an_unknown_key_that_is_like_no_other_brings_the_list_of_keys() -> None:
-    assert "known keys: name, count, inner" in problem(Ours, {"name": "a", "zzz": 2}).next_step
+    assert (
+        "known keys: name, count, inner, words" in problem(Ours, {"name": "a", "zzz": 2}).next_step
+    )
 
 
 def test_a_missing_key_is_named() -> None:
@@ -137,6 +165,28 @@ def test_a_wrong_value_is_shown_with_its_whole_key() -> None:
     error = problem(Ours, {"name": "a", "inner": {"size": "big"}}, "outer")
     assert error.key == "outer.inner.size"
     assert "'big'" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "said", "step"),
+    [
+        ({"name": 7}, "name", "expected text (found 7)", "put it in quotes"),
+        ({"name": ["a"]}, "name", "expected text (found ['a'])", "correct the value"),
+        ({"inner": "big"}, "inner", "expected a mapping (found 'big')", "correct the value"),
+        ({"inner": None, "words": "a"}, "words", "expected a list (found 'a')", "correct"),
+        ({"words": []}, "words", "expected at least one (found [])", "correct the value"),
+        ({"either": {"size": "x"}}, "either.size", "found 'x'", "correct the value"),
+        ({"either": [{"size": "x"}]}, "either.0.size", "found 'x'", "correct the value"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_yaml(
+    value: dict[str, Any], key: str, said: str, step: str
+) -> None:
+    error = problem(Ours, {"name": "a", **value})
+    assert error.key == key
+    assert said in error.problem
+    assert "\n" not in error.problem
+    assert step in error.next_step
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

@@ -87,7 +87,7 @@ class Agent(Strict):
     """The model's name."""
     paid: bool = True
     """Whether a run costs money; `false` lets plain `pytest` run it without being asked."""
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds; default: as the task says. At the limit the agent is judged on what it left."""
     env: dict[str, str] = Field(default_factory=dict)
     """Variables to set."""

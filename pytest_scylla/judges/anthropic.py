@@ -52,7 +52,7 @@ class Anthropic(Strict):
     """The model, as the API names it."""
     max_tokens: int = Field(default=8_000, ge=1)
     """Tokens of one answer at most."""
-    timeout: float = Field(default=300.0, gt=0)
+    timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """Seconds for one answer, with all attempts and the waiting between them, but for a provider
     that takes no requests (`--scylla-max-wait`). A repair round has as much again."""
     attempts: int = Field(default=8, ge=1)

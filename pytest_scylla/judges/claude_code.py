@@ -52,7 +52,7 @@ class ClaudeCode(Strict):
     """The model, as `claude --model` takes it."""
     max_turns: int = Field(default=50, ge=1)
     """Turns of one answer at most: it reads files in them."""
-    timeout: float = Field(default=600.0, gt=0)
+    timeout: float = Field(default=600.0, gt=0, allow_inf_nan=False)
     """Seconds for one answer. A repair round has as much again."""
     executable: str = "claude"
     """The program; where PATH has none, that of the package claude-agent-sdk is used."""

@@ -43,7 +43,7 @@ class Command(Strict):
     """A name for reports."""
     evidence: Literal["inline", "paths"] = "inline"
     """Whether the prompt holds the evidence, or the paths of it."""
-    timeout: float = Field(default=300.0, gt=0)
+    timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """Seconds for one answer. A repair round has as much again."""
     max_evidence: int = Field(default=MOST_EVIDENCE, ge=1_000)
     """Characters of a run's evidence in the prompt; what is cut is marked."""

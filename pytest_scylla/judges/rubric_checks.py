@@ -22,7 +22,7 @@ UNDECIDED = ItemScore(achieved="N/A", max="N/A", reason="no command decides this
 class RubricChecks(Strict):
     """Options of `adapter: rubric-checks`."""
 
-    timeout: float = Field(default=120.0, gt=0)
+    timeout: float = Field(default=120.0, gt=0, allow_inf_nan=False)
     """Seconds for one check; of several slots the longest."""
 
     @property

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict
 
 from ..errors import InputError
 from ..results import Record
 from ..store import RunDir, read_json
 from ..tree import ResultsTree, folders, is_results_tree
-from ..yamlfile import input_error
+from ..yamlfile import parse
 from .summary import ExperimentSummary, RunSummary, summarise
 
 
@@ -244,10 +244,7 @@ def _parsed(path: Path, number: int, record: Mapping[str, Any]) -> Row:
         for name, value in record.items()
         if name in Row.model_fields and str(value).strip().lower() not in EMPTY
     }
-    try:
-        return Row.model_validate(known)
-    except ValidationError as error:
-        raise input_error(path, Row, error, f"run {number}") from None
+    return parse(path, Row, known, f"run {number}")
 
 
 def _no_cell_twice(path: Path, rows: Sequence[Row]) -> None:

@@ -165,3 +165,41 @@ def test_a_broken_mcp_definition_is_said_with_its_file(pytester: pytest.Pytester
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*mcp/git.json: not valid JSON*", "*next: correct the JSON*"])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+MARKED = {
+    "nothing there": (
+        '@pytest.mark.scylla("nowhere.yaml")\ndef test_it(run): ...',
+        "nowhere.yaml: ",
+    ),
+    "no path": ("@pytest.mark.scylla\ndef test_it(run): ...", "takes one path"),
+    "no text": ("@pytest.mark.scylla(3)\ndef test_it(run): ...", "takes one path"),
+    "no run": ('@pytest.mark.scylla("{file}")\ndef test_it(): ...', "add the argument `run`"),
+    "no marker": ("def test_it(run): ...", "nothing says which run"),
+}
+HOOKS = {
+    "a list": ('def pytest_scylla_agents(): return ["a"]', "return a mapping of names"),
+    "no agent": ('def pytest_scylla_agents(): return {"command": str}', "no `invocation`"),
+    "no judge": ('def pytest_scylla_judges(): return {"rubric-checks": str}', "no `grade`"),
+    "no steps": ('def pytest_scylla_pipeline(): return {"mine": ["make"]}', "lists of StepConfig"),
+}
+
+
+def test_mistakes_in_markers_hooks_and_sources_are_said_without_a_traceback(
+    pytester: pytest.Pytester,
+) -> None:
+    toy = Experiment(pytester)
+    for number, (text, _) in enumerate(MARKED.values()):
+        code = text.replace("{file}", toy.file)
+        pytester.makepyfile(**{f"test_{number}": f"import pytest\n\n{code}\n"})
+    for number, (hook, _) in enumerate(HOOKS.values()):
+        Experiment(pytester, f"x{number}", pipeline="mine").write("conftest.py", hook + "\n")
+    source = {"repo": "files", "hash": "abc"}
+    Experiment(pytester, "dated").write("task/test.yaml", {"id": "t", "source": source})
+    said = run_pytest(pytester, ".", "--continue-on-collection-errors").stdout.str()
+    for words in [step for _, step in (*MARKED.values(), *HOOKS.values())]:
+        assert words in said
+    assert "test.yaml: source.hash: " in said
+    for trace in ("Traceback", "pytest_scylla/", "INTERNALERROR", "pydantic"):
+        assert trace not in said
+    assert toy.executions.total() == 1

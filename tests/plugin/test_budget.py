@@ -5,7 +5,6 @@ import signal
 
 import pytest
 
-from pytest_scylla.selection import usd
 from tests.support.experiments import (
     MODES,
     TWO_WORKERS,
@@ -147,9 +146,5 @@ def test_a_killed_session_takes_no_reservation_along_and_its_logs_are_counted(
 
 def test_an_amount_that_no_sum_can_reach_is_refused(costly: Experiment) -> None:
     result = costly.run("--scylla-budget", "nan")
-    result.stderr.fnmatch_lines("*--scylla-budget*invalid*")
+    result.stderr.fnmatch_lines("*--scylla-budget: expected an amount in USD, found 'nan'")
     assert not costly.executions
-    for amount in ("-1", "inf", "much"):
-        with pytest.raises(ValueError, match=""):
-            usd(amount)
-    assert usd("0") == 0.0

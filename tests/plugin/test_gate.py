@@ -69,7 +69,7 @@ def test_what_cannot_be_compared_is_said_before_anything_runs(pytester: pytest.P
     toy = Experiment(pytester, agent=WORKS)
     for arguments, said in (
         (["--scylla-baseline=nowhere"], "nowhere: No such file or directory"),
-        (["--scylla-baseline=.", "--scylla-alpha=2"], "name a number between 0 and 1"),
+        (["--scylla-baseline=.", "--scylla-alpha=2"], "expected a number between 0 and 1"),
         (["--scylla-baseline=experiments"], "no results in it"),
     ):
         found = toy.run(*arguments)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.experiments import MODES, Experiment, check, claude_md, rubric
+from tests.support.experiments import MODES, Experiment, check, claude_md, rubric, run_pytest
 
 
 @MODES
@@ -16,18 +16,21 @@ def test_each_doubt_is_a_warning_once(pytester: pytest.Pytester, mode: tuple[str
             "02-c": claude_md("B02"),
         }
     }
-    odd = rubric(check())
+    odd = rubric(check(), check(id="R2"))
     odd["categories"]["work"] |= {"weight": 0.7, "wait": 1}
+    del odd["categories"]["work"]["items"][1]["run"]
     toy = Experiment(pytester, tiers=tiers, rubric=odd)
-    task = {"id": "t", "source": {"repo": "files", "hsh": "x"}, "tiers": ["T0"], "extra": 1}
+    task = {"id": "t", "source": {"repo": "files", "hsh": "x"}, "tiers": ["T0", "T7"], "extra": 1}
     toy.write("task/test.yaml", task)
     result = toy.run(*mode)
-    result.assert_outcomes(passed=3, warnings=6)
+    result.assert_outcomes(passed=3, warnings=8)
     for line in (
         "*ScyllaWarning: *test.yaml: extra: unknown key, ignored",
         "*ScyllaWarning: *test.yaml: source.hsh: unknown key, ignored",
         "*ScyllaWarning: *rubric.yaml: categories.work.wait: unknown key, ignored",
         "*ScyllaWarning: *rubric.yaml: categories: the weights add up to 0.7, not 1*",
+        "*ScyllaWarning: *rubric.yaml: no judge grades R2: without `run:` *",
+        "*ScyllaWarning: *test.yaml: tiers: T7 is left out: *subtests/t7/*",
         "*ScyllaWarning: *00-a.yaml: sytem_prompt_mode: unknown key, ignored",
         "*ScyllaWarning: *configuration of T0/01-b and T0/02-c is the same*",
     ):
@@ -35,7 +38,14 @@ def test_each_doubt_is_a_warning_once(pytester: pytest.Pytester, mode: tuple[str
 
 
 def test_a_clean_experiment_has_no_warning(pytester: pytest.Pytester) -> None:
-    Experiment(pytester).run("-W", "error").assert_outcomes(passed=1, warnings=0)
+    toy = Experiment(pytester)
+    doubtful = Experiment(pytester, "doubtful")
+    doubtful.write("task/config.yaml", {"timeout": 5})
+    arguments = (toy.file, doubtful.file, "-W", "error", "--continue-on-collection-errors")
+    result = run_pytest(pytester, *arguments)
+    result.assert_outcomes(passed=1, warnings=0, errors=1)
+    result.stdout.fnmatch_lines(["*config.yaml: timeout: unknown key, ignored"])
+    assert "collection.py" not in result.stdout.str()
 
 
 LACKING: list[tuple[dict[str, Any], str]] = [
