@@ -258,8 +258,8 @@ def _used_up(limit: Mapping[str, Any]) -> tuple[int, float | None] | None:
     if limit.get("status") != "rejected" or limit.get("isUsingOverage"):
         return None
     reset = limit.get("resetsAt")  # seconds since the epoch
-    wait = max(reset - time.time(), 0.0) if isinstance(reset, (int, float)) else None
-    return REFUSALS["rate_limit"], wait
+    wait = reset - time.time() if isinstance(reset, (int, float)) else 0.0
+    return REFUSALS["rate_limit"], wait if wait > 0 else None
 
 
 def events(stdout: str) -> Iterator[dict[str, Any]]:

@@ -79,7 +79,7 @@ class Patience:
     most: float
     """Seconds."""
     used: float = 0.0
-    """Seconds that have been waited."""
+    """Seconds that have been waited, by us or by a program that was refused in the end."""
 
     @property
     def left(self) -> float:
@@ -132,10 +132,11 @@ class Provider:
         state = self.state
         kind = next((k for k, status in REFUSALS.items() if status == state.status), "overloaded")
         until = datetime.fromtimestamp(state.paused_until).astimezone()
+        over = f", of which {patience.used:.0f} s are over" if patience.used >= 1 else ""
         return RunError.of(
             kind,
             f"{self.name} takes no requests before {until:%Y-%m-%d %H:%M:%S %Z} ({pause:.0f} s), "
-            f"and --scylla-max-wait is {patience.most / 60:g} min",
+            f"and --scylla-max-wait is {patience.most / 60:g} min{over}",
             "run the same command then; it goes on with what is missing",
         )
 

@@ -88,6 +88,7 @@ def test_a_grading_is_asked_with_a_schema_and_a_part_to_cache(
 
 PASSING = {
     "429 that says when": [Failure(429, headers={"retry-after": "0.1"})],
+    "429 until a time that is over": [Failure(429, headers={"retry-after": "0"})],
     "429 that does not": [Failure(429)],
     "529": [Failure(529), Failure(529)],
     "500": [Failure(500)],

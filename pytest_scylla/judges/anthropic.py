@@ -7,7 +7,6 @@ again by this module alone, within the judge's own time limit.
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import time
@@ -282,7 +281,7 @@ def _inner(error: Any) -> dict[str, Any]:
 
 
 def _asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the API asks to wait: a number, or a date."""
+    """Seconds that the API asks to wait: a number, or a date; None for a time that is over."""
     said = headers.get("retry-after", "")
     try:
         seconds = float(said)
@@ -291,7 +290,7 @@ def _asked_wait(headers: Mapping[str, str]) -> float | None:
             seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), YEAR)
+    return min(seconds, YEAR) if seconds > 0 else None
 
 
 def _hopeless(status: int | None, said: str) -> RunError:

@@ -136,6 +136,7 @@ class _Session:
                     break
                 wait = seconds_until_reset(str(error), datetime.now().astimezone())
                 provider.refused(REFUSALS[error.kind], wait)
+                patience.used += finished.duration
         if error:
             raise error
         if provider is not None:

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -94,9 +95,12 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     patience = Patience(run.evaluation.max_wait)
     while True:
         with run.evaluation.turn(run.evaluation.agent.endpoint, patience) as provider:
+            started = time.monotonic()
             result = _executed(run, workspace, provider)
             if result is not None:
                 return result
+            # The program has waited too, and may have spent: not for ever.
+            patience.used += time.monotonic() - started
 
 
 def _executed(run: Run, workspace: Workspace, provider: Provider | None) -> AgentResult | None:

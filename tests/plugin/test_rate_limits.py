@@ -135,6 +135,20 @@ def test_codex_that_was_refused_is_tried_again_too(
     assert read(toy.path(RUN) / "report.json")["attempts"] == 1
 
 
+@pytest.mark.slow
+def test_a_provider_that_never_recovers_is_not_asked_for_ever(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = Failure(429, headers={"x-should-retry": "false"}, delay=1.5)
+    toy = claude(pytester)
+    with serving(lambda body, prefix: refusal, monkeypatch) as server:
+        result = toy.run("--scylla-max-wait", "0.05")
+        asked = len(server.messages())
+    result.assert_outcomes(errors=1)
+    result.stdout.re_match_lines([r".*--scylla-max-wait is 0\.05 min, of which \d+ s are over"])
+    assert asked <= 2, "what the program takes to be refused is waiting, too"
+
+
 def resets_at_four() -> Failure:
     return Failure(429, headers={"x-should-retry": "false"}, message="resets 4am (UTC)")
 
