@@ -16,10 +16,12 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from .store import remove_tree, write_bytes
@@ -121,23 +123,24 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
     watcher = _watcher() if invocation.watched else Watcher()
     if watcher.prefix:
         _require(invocation)
-    process = subprocess.Popen(
-        [*watcher.prefix, *invocation.argv],
-        cwd=invocation.cwd,
-        env=dict(invocation.env),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=watcher.hook,
-    )
-    try:
-        with open(stdout, "wb") as out, open(stderr, "wb") as err:
+    with open(stdout, "wb") as out, open(stderr, "wb") as err, _HeldBack() as interruptions:
+        process = subprocess.Popen(
+            [*watcher.prefix, *invocation.argv],
+            cwd=invocation.cwd,
+            env=dict(invocation.env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=watcher.hook,
+        )
+        try:
             pump = _Pump(process, invocation, out, err)
-            timed_out = _watch(process, pump, _deadline(started, invocation.timeout))
-    finally:
-        if process.returncode is None:
-            terminate(process, 0)
+            deadline = _deadline(started, invocation.timeout)
+            timed_out = _watch(process, pump, deadline, interruptions)
+        finally:
+            if process.returncode is None:
+                terminate(process, 0)
     ended = time.monotonic()
     said, errors = pump.output
     for path, data in ((stdout, said), (stderr, errors)):
@@ -168,12 +171,49 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _watch(process: subprocess.Popen[bytes], pump: _Pump, deadline: float | None) -> bool:
+class _HeldBack:
+    """Ctrl-C and signals that act like it wait until they are let through.
+
+    A program that has begun, and that nobody watches yet, would be lost with all that it says.
+    Only handlers written in Python are replaced: what is ignored stays so for the program, too.
+    """
+
+    def __init__(self) -> None:
+        self.came: list[int] = []
+        self.kept: dict[int, Callable[[int, FrameType | None], object]] = {}
+
+    def __enter__(self) -> _HeldBack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self.kept[number] = handler
+                    signal.signal(number, lambda number, frame: self.came.append(number))
+        return self
+
+    def let_through(self) -> None:
+        """Put the handlers back, and hand them what came."""
+        while self.kept:
+            signal.signal(*self.kept.popitem())
+        while self.came:
+            signal.raise_signal(self.came.pop())
+
+    def __exit__(self, *exception: object) -> None:
+        self.let_through()
+
+
+def _watch(
+    process: subprocess.Popen[bytes],
+    pump: _Pump,
+    deadline: float | None,
+    interruptions: _HeldBack,
+) -> bool:
     """Until a program and its group have ended, and their output is stored; True: it was late.
 
     A second Ctrl-C, while the program is given its time to end, kills it at once.
     """
     try:
+        interruptions.let_through()
         timed_out = not pump.until_ended(deadline)
         if timed_out:
             _signal_group(process.pid, signal.SIGTERM)

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections import UserDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,25 @@ def test_a_program_does_not_outlive_the_process_that_started_it(
 
 
 @linux
+class Interrupting(UserDict[str, str]):
+    """An environment that interrupts whoever reads it: Ctrl-C while a program is being started."""
+
+    def __iter__(self) -> Iterator[str]:
+        signal.raise_signal(signal.SIGINT)
+        return super().__iter__()
+
+
+def test_an_interruption_while_a_program_is_being_started_loses_no_program(tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    env = Interrupting({MARKER: str(tmp_path)})
+    invocation = Invocation(["/bin/sleep", "60"], tmp_path, env)
+    with pytest.raises(KeyboardInterrupt):
+        run(invocation, tmp_path / "stdout.log", tmp_path / "stderr.log")
+    assert (tmp_path / "stdout.log").exists()  # it had begun, and was watched to its end
+    assert sweep(tmp_path) == 0
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_no_file_stays_open(tmp_path: Path) -> None:
     shell(tmp_path, "exit 0")
     before = len(os.listdir("/proc/self/fd"))
