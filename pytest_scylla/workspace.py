@@ -321,6 +321,12 @@ def _borrow(repository: Path, lenders: Sequence[Path]) -> None:
     write_text(repository / "objects" / "info" / "alternates", lines)
 
 
+def _quoted(path: Path) -> str:
+    """A path as git reads it in a list with colons between."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _configure(repository: Path) -> None:
     """An identity for the agent's own commits, and no housekeeping in the background."""
     config = (repository / "config").read_text()
@@ -423,9 +429,9 @@ class Checkout:
                 "GIT_DIR": str(self.setup.path),
                 "GIT_WORK_TREE": str(self.path),
                 "GIT_INDEX_FILE": str(index),
-                "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+                "GIT_OBJECT_DIRECTORY": str(folder),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(self.setup.path / "objects"),
             }
-            _borrow(folder, [self.setup.path, self.setup.base.repository])
             try:
                 shutil.copy2(self.index, index)
                 patch = _staged(self.path, env)
@@ -437,10 +443,10 @@ class Checkout:
         return patch
 
     def _new_repository(self) -> None:
-        shutil.copytree(
-            self.setup.path, self.repository, ignore=lambda _, names: {"objects"} & set(names)
-        )
-        (self.repository / "objects" / "info").mkdir(parents=True)
+        for folder in ("refs/heads", "refs/tags", "info", "objects/info"):
+            (self.repository / folder).mkdir(parents=True)
+        for name in ("HEAD", "config", "info/attributes", f"refs/heads/{BRANCH}"):
+            shutil.copyfile(self.setup.path / name, self.repository / name)
         write_text(self._unfinished, "")
         _borrow(self.repository, [self.setup.path, self.setup.base.repository])
 

@@ -188,7 +188,7 @@ def git(directory: Path, *arguments: str) -> str:
     finished = subprocess.run(
         ["git", *arguments], cwd=directory, env=env, capture_output=True, check=False
     )
-    assert finished.returncode == 0, finished.stderr.decode()
+    assert finished.returncode == 0, finished.stderr.decode("utf-8", "replace")
     return finished.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
 
 
