@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +31,11 @@ CUT_OFF = 70
 """Exit status of a check in which a pytest was ended from within."""
 
 CUT_OFF_MESSAGE = "\npytest was ended from within, before it had seen all tests\n"
+
+NOT_FOUND = 127
+"""Exit status of the shell where it does not know a command."""
+
+_BARE = re.compile(r"[\w.+-]+")
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,18 @@ def _python(cwd: Path) -> dict[str, str]:
         "SCYLLA_WORKSPACE": str(cwd),
         "SCYLLA_TASK_MODULES": os.pathsep.join(origin(cwd).modules),
     }
+
+
+def first_word(command: str) -> str:
+    """The program of a command, where it is a plain name; what has a slash is the task's own."""
+    word = command.split()[0] if command.split() else ""
+    return word if _BARE.fullmatch(word) else ""
+
+
+def is_there(tool: str) -> bool:
+    """Whether the shell knows a command, outside of what an agent left."""
+    asked = ["/bin/sh", "-c", 'command -v -- "$1" > /dev/null', "sh", tool]
+    return subprocess.run(asked, env={"PATH": search_path()}, cwd="/").returncode == 0
 
 
 class _Pytest:

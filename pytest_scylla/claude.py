@@ -21,7 +21,7 @@ from .preflight import ask_for_model
 from .prices import Usage, plain_name
 from .processes import clean_environment
 from .providers import REFUSALS
-from .results import TokenStats, ToolCall, Turn, cut, token_stats
+from .results import TokenStats, ToolCall, Turn, cut, token_stats, usd
 from .store import parse_json
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
@@ -180,8 +180,7 @@ class Stream:
         """USD; None where the run was cut off, or a model has no known price."""
         models = (self.last.get("modelUsage") or {}).values()
         unpriced = any(usage.get("costBasis") == "unknown" for usage in models)
-        cost = self.last.get("total_cost_usd")
-        return None if self.later or unpriced or cost is None else float(cost)
+        return None if self.later or unpriced else usd(self.last.get("total_cost_usd"))
 
     @property
     def usages(self) -> tuple[Usage, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from .errors import RunError
 from .experiment import PanelRules, Rule
-from .results import Judgment
+from .results import JudgeVote, Judgment
 from .rubric import Rubric
 from .scoring import distance, exact_mean
 from .yamlfile import Strict
@@ -51,7 +52,10 @@ def slot_score(judgment: Judgment, rules: PanelRules) -> float | None:
     return judgment.score
 
 
-def counted(judgments: Sequence[Judgment], fallbacks: bool = False) -> list[Judgment]:
+Said = TypeVar("Said", Judgment, JudgeVote)
+
+
+def counted(judgments: Sequence[Said], fallbacks: bool = False) -> list[Said]:
     """The judgments that a verdict rests on: the valid ones, and those of fallbacks if asked."""
     valid = [j for j in judgments if j.is_valid or (fallbacks and j.fallback)]
     return [j for j in valid if j.score is not None and (fallbacks or not j.fallback)]

@@ -126,7 +126,8 @@ KINDS: Mapping[str, Kind] = {
         "run again: only slots without a valid judgment are asked",
     ),
     "rubric": Kind(
-        "in a judge slot: the rubric has no item that this judge can grade", "add another judge"
+        "the rubric has nothing that the judges can grade, or the program of a `run:` is not there",
+        "correct the rubric, or add another judge",
     ),
     "isolation": Kind(
         "what is to keep the agent in its place is not to be had here",

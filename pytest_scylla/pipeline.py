@@ -7,15 +7,13 @@ experiment.yaml, or those of a language (the hook `pytest_scylla_pipeline`).
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock
 
-from .checks import Check, run_check, search_path
+from .checks import NOT_FOUND, Check, first_word, is_there, run_check
 from .experiment import StepConfig
 from .recorded import TESTS, Recorded, recorded
 from .results import PipelineResult, StepResult
@@ -62,8 +60,6 @@ PYTHON = (
 
 Read = Callable[[Path, type[PipelineResult]], PipelineResult | None]
 
-_BARE = re.compile(r"[\w.+-]+")
-
 
 def pipeline_inputs(
     steps: Sequence[StepConfig], protected: Sequence[str] | None = None
@@ -86,9 +82,12 @@ def run_pipeline(
 
 
 def _run_step(step: StepConfig, files: Path) -> StepResult:
-    for tool in step.needs or _first_word(step.run):
-        if not _there(tool):
-            return _result(step, "not_applicable", Check(127, f"{tool} was not found\n", 0, False))
+    # Asked before it is run: the exit status 127 may be that of a command within it.
+    for tool in step.needs or (first_word(step.run),):
+        if tool and not is_there(tool):
+            return _result(
+                step, "not_applicable", Check(NOT_FOUND, f"{tool} was not found\n", 0, False)
+            )
     own = {"PRE_COMMIT_HOME": _pre_commit_home()}
     if step.when is not None and run_check(step.when, files, step.timeout, own).exit_code != 0:
         said = f"does not apply: {step.when}\n"
@@ -108,19 +107,6 @@ def _result(
         duration_seconds=check.duration,
         tests=dict(check.tests),
     )
-
-
-def _first_word(command: str) -> tuple[str, ...]:
-    """The program of a command, where it is a plain name; what has a slash is the task's own."""
-    word = command.split()[0] if command.split() else ""
-    return (word,) if _BARE.fullmatch(word) else ()
-
-
-def _there(tool: str) -> bool:
-    """Whether the shell knows a command; asked before it is run, for the exit status 127 may be
-    that of a command within it."""
-    asked = ["/bin/sh", "-c", 'command -v -- "$1" > /dev/null', "sh", tool]
-    return subprocess.run(asked, env={"PATH": search_path()}, cwd="/").returncode == 0
 
 
 def _pre_commit_home() -> str:

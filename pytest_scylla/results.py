@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -64,17 +65,32 @@ class TokenStats(Record):
         )
 
 
+def usd(told: Any) -> float | None:
+    """An amount that a program told (USD); None where it is none."""
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return None
+    try:
+        return float(told) if math.isfinite(told) and told >= 0 else None
+    except OverflowError:  # an integer that no float can hold
+        return None
+
+
+def count(told: Any) -> int:
+    """A number of things that a program told; 0 where it is none."""
+    return int(usd(told) or 0)
+
+
 def token_stats(usage: Mapping[str, Any]) -> TokenStats:
     """Tokens from a usage object, with the long names of the API or the short ones of ours."""
 
-    def count(*names: str) -> int:
-        return next((int(usage[name]) for name in names if usage.get(name) is not None), 0)
+    def told(*names: str) -> int:
+        return next((count(usage[name]) for name in names if usage.get(name) is not None), 0)
 
     return TokenStats(
-        input_tokens=count("input_tokens"),
-        output_tokens=count("output_tokens"),
-        cache_creation_tokens=count("cache_creation_input_tokens", "cache_creation_tokens"),
-        cache_read_tokens=count("cache_read_input_tokens", "cache_read_tokens"),
+        input_tokens=told("input_tokens"),
+        output_tokens=told("output_tokens"),
+        cache_creation_tokens=told("cache_creation_input_tokens", "cache_creation_tokens"),
+        cache_read_tokens=told("cache_read_input_tokens", "cache_read_tokens"),
         cache_creation_1h_tokens=_kept_for_an_hour(usage),
     )
 
@@ -82,8 +98,8 @@ def token_stats(usage: Mapping[str, Any]) -> TokenStats:
 def _kept_for_an_hour(usage: Mapping[str, Any]) -> int:
     by_duration = usage.get("cache_creation")
     if not isinstance(by_duration, Mapping):
-        return int(usage.get("cache_creation_1h_tokens") or 0)
-    return int(by_duration.get("ephemeral_1h_input_tokens") or 0)
+        return count(usage.get("cache_creation_1h_tokens"))
+    return count(by_duration.get("ephemeral_1h_input_tokens"))
 
 
 Inputs = dict[str, str]

@@ -87,8 +87,11 @@ def _dumps(value: Any) -> str:
 
 def parse_json(text: str) -> Any:
     """What a program wrote as JSON, with `whole` texts. Raises ValueError where it is none."""
-    value = json.loads(text)
-    return whole(value) if _has_surrogates(text) else value
+    try:
+        value = json.loads(text)
+        return whole(value) if _has_surrogates(text) else value
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _has_surrogates(text: str) -> bool:

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from pytest_scylla.errors import InputError
 from pytest_scylla.reports.export import write_parquet
+from pytest_scylla.reports.panel import panel_figures
 from pytest_scylla.reports.statistics_report import statistics, statistics_of
 from pytest_scylla.reports.summary import summarise
 from pytest_scylla.reports.table import COLUMNS, Row, read_table, read_tables, rows_of
@@ -20,7 +21,7 @@ from pytest_scylla.reports.writing import write_reports
 from pytest_scylla.results import CategoryScore, ItemScore, JudgeVote, RunFailure
 from pytest_scylla.statistics import MISSING, scipy_is_there
 from pytest_scylla.store import RunDir, write_json
-from tests.support.examples import write_result
+from tests.support.examples import make_judgment, write_result
 from tests.support.experiments import read, snapshot
 
 PROJECTSCYLLA = {
@@ -198,6 +199,14 @@ def test_statistics_tell_tiers_apart(results: Path) -> None:
     assert interval["low"] < interval["mean"] < interval["high"]
     (agreement,) = found["judge_agreement"]
     assert 0.9 < agreement["alpha_score"] < 1
+    for number, score in ((1, 0.1), (2, 0.9)):
+        slot = results / f"T1/00-empty/run_07/judge/judge_{number:02d}"
+        write_json(slot / "judgment.json", make_judgment(score))
+    summary = summarise(results)
+    (agreement,) = statistics_of([summary])["judge_agreement"]
+    assert agreement["alpha_score"] == panel_figures(summary).alpha_scores()
+    assert agreement["alpha_score"] < 0.9
+    assert agreement["n"] == 13
     (several, _) = found["pass_at_k"]
     assert several["pass_at_k"] == {"1": 0.0, "2": 0.0, "3": 0.0, "5": 0.0}
     (described,) = lines(found, "tier_descriptives", tier="T1")

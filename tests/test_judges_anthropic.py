@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,38 @@ def test_what_fails_for_a_time_is_asked_again_and_all_tokens_are_counted(
     assert len(requests) == len(failures) + 1
     assert all(request == requests[0] for request in requests)
     assert came.tokens == told
+
+
+def without(*names: str) -> Callable[[Any], Any]:
+    """An event of a gateway that leaves fields out, wherever they stand."""
+
+    def changed(event: Any) -> Any:
+        if not isinstance(event, dict):
+            return event
+        return {name: changed(value) for name, value in event.items() if name not in names}
+
+    return changed
+
+
+GATEWAYS: dict[str, tuple[Callable[[Any], Any], bool]] = {
+    "tells no usage": (without("usage"), False),
+    "tells no input": (without("input_tokens"), False),
+    "begins with nothing": (lambda e: None if e["type"] == "message_start" else e, True),
+    "sends what is no object": (lambda e: [] if e["type"] == "content_block_stop" else e, True),
+    "has no names for types": (lambda e: {**e, "message": None, "content_block": None}, True),
+}
+
+
+@pytest.mark.parametrize(("changed", "known"), GATEWAYS.values(), ids=GATEWAYS)
+def test_what_a_gateway_leaves_out_costs_no_judgment_and_is_no_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: Callable[[Any], Any], known: bool
+) -> None:
+    reply = Reply(json.dumps(GOOD), usage=USAGE, changed=changed)
+    came, requests, told = grade(tmp_path, answers(reply), monkeypatch)
+    assert isinstance(came, Grading), came
+    assert len(requests) == 1
+    assert (came.cost_usd is not None) is known
+    assert (came.tokens == told) is known
 
 
 LASTING = {

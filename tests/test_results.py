@@ -18,6 +18,7 @@ from pytest_scylla.results import (
     RunResult,
     TokenStats,
     token_stats,
+    usd,
 )
 from pytest_scylla.store import read_model, write_json
 from tests.support.examples import law, make_judgment, make_result
@@ -33,6 +34,12 @@ tokens = st.builds(
 
 
 # -- tokens ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told", ["many", -5, float("nan"), float("inf"), 10**400, True, [], {}])
+def test_what_is_no_amount_is_none(told: Any) -> None:
+    assert usd(told) is None
+    assert token_stats({"input_tokens": told, "cache_creation": {"x": told}}) == TokenStats()
 
 
 def test_what_was_read_from_the_cache_is_input_too() -> None:

@@ -22,7 +22,7 @@ from pydantic import Field
 from ..errors import RunError
 from ..prices import Usage
 from ..processes import MARKER, SESSION, Finished, Invocation, clean_environment
-from ..results import TokenStats, Turn, token_stats
+from ..results import TokenStats, Turn, count, token_stats, usd
 from ..store import parse_json
 from ..tiers import Files, Setup
 from ..yamlfile import Strict
@@ -244,14 +244,13 @@ def result_event(stdout: str) -> dict[str, Any] | None:
 
 def answer_from_event(event: Mapping[str, Any]) -> Answer:
     """An answer from a result event."""
-    usage = event.get("usage")
-    cost = event.get("total_cost_usd")
+    usage, model = event.get("usage"), event.get("model")
     return Answer(
         text=str(event.get("result") or ""),
         tokens=token_stats(usage) if isinstance(usage, dict) else TokenStats(),
-        cost_usd=float(cost) if isinstance(cost, (int, float)) else None,
-        turns=int(event.get("num_turns") or 0),
-        model=event.get("model"),
+        cost_usd=usd(event.get("total_cost_usd")),
+        turns=count(event.get("num_turns")),
+        model=model if isinstance(model, str) else None,
     )
 
 

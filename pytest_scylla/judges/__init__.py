@@ -18,6 +18,7 @@ from ..judge_prompt import Exhibits, Prompt, Template
 from ..prices import PriceList
 from ..providers import Turn, no_turn
 from ..results import AgentResult, ItemScore, PipelineResult, TokenStats
+from ..rubric import Rubric
 from ..store import write_text
 
 NO_TOKENS = TokenStats()
@@ -151,7 +152,8 @@ class Judge(Protocol):
 
     An adapter that asks by `evidence.prompt` also has `prompted = True`: its judgments become
     stale with the prompt's template and the task's text. One that knows its cost by itself has
-    `tells_cost = True`: its model needs no price.
+    `tells_cost = True`: its model needs no price. One that grades by the rubric's commands alone
+    has `by_commands = True`.
     """
 
     @property
@@ -170,6 +172,22 @@ class Judge(Protocol):
 
     def grade(self, evidence: Evidence) -> Grading:
         """Grade every item. Raises RunError or ValueError: the slot is then not valid."""
+
+
+def idle(judge: Judge, rubric: Rubric) -> str | None:
+    """Why there is nothing in a rubric that a judge can grade; None where there is."""
+    items, asked = rubric.items(), asked_items(rubric)
+    if getattr(judge, "prompted", False) and not asked:
+        return (
+            "every item of the rubric is decided by a command: there is nothing to ask a model\n"
+            "  next: use rubric-checks alone, or add items without `run:`"
+        )
+    if getattr(judge, "by_commands", False) and len(asked) == len(items):
+        return (
+            f"{judge.model}: no item of the rubric has a `run:` command\n"
+            "  next: add `run:` to items of the rubric, or use a judge with a model"
+        )
+    return None
 
 
 # -- a conversation with a model -------------------------------------------------------------------
@@ -213,25 +231,20 @@ def converse(evidence: Evidence, model: str, ask: Ask) -> Grading:
 
     Raises NotGraded where there is no valid answer then.
     """
-    if not asked_items(evidence.task.rubric):
-        raise RunError(
-            "rubric",
-            "every item of the rubric is decided by a command: there is nothing to ask a model\n"
-            "  next: use rubric-checks alone, or add items without `run:`",
-        )
     account, rounds = Account(), _Rounds(evidence.slot)
     for _ in range(2):
         try:
-            text = ask(_complaint(rounds.last.problem) if rounds.all else None, account)
-            rounds.add(text)
-            answer = read_answer(text, evidence.task.rubric)
+            rounds.add(ask(_complaint(rounds.last.problem) if rounds.all else None, account))
         except BadAnswer as error:
             rounds.add(error.text, str(error))
-        except ValueError as error:
-            rounds.last.problem = str(error)
+            continue
         except RunError as error:
             rounds.add("", str(error))
             raise rounds.failure(error.kind, str(error), account) from None
+        try:
+            answer = read_answer(rounds.last.text, evidence.task.rubric)
+        except ValueError as error:
+            rounds.last.problem = str(error)
         else:
             return _grading(evidence, answer, rounds.response, model, account)
     said = f"no valid answer, asked twice: {rounds.last.problem}"

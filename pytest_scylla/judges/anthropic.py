@@ -23,7 +23,7 @@ from ..claude import api_error, check_access, endpoint, keyless
 from ..errors import RunError
 from ..judge_answer import answer_schema
 from ..providers import REFUSALS, Patience, Provider
-from ..results import TokenStats, token_stats
+from ..results import token_stats
 from ..yamlfile import Strict
 from . import MOST_EVIDENCE, Account, BadAnswer, Evidence, Grading, converse
 
@@ -205,7 +205,7 @@ class _Conversation:
         try:
             with self.judge.client.messages.create(**request, stream=True) as stream:
                 for event in stream:
-                    _take(event, reply)
+                    _take(_fields(event), reply)
                     if time.monotonic() > deadline:
                         raise self._too_late(reply)
         except anthropic.APIStatusError as error:
@@ -239,25 +239,35 @@ class _Conversation:
 
     def _count(self, reply: _Reply, account: Account) -> None:
         """What the API has told of a request's tokens: also of one that was cut off."""
-        if reply.usage is not None:
-            tokens: TokenStats = token_stats(reply.usage)
-            account.add(tokens, self.evidence.cost_usd(self.judge.model, tokens))
+        if reply.usage is None and reply.stop_reason is None:
+            return
+        tokens = token_stats(reply.usage or {})
+        whole = "input_tokens" in (reply.usage or {})
+        account.add(tokens, self.evidence.cost_usd(self.judge.model, tokens) if whole else None)
 
 
 def _waited_for(failed: _Failed) -> bool:
     return failed.again and failed.status in REFUSALS.values()
 
 
-def _take(event: Any, reply: _Reply) -> None:
-    """One event of the stream."""
-    if event.type == "message_start":
-        reply.usage = event.message.usage.to_dict()
-    elif event.type == "content_block_delta" and event.delta.type == "text_delta":
-        reply.text += event.delta.text
-    elif event.type == "message_delta":
-        reply.stop_reason = event.delta.stop_reason
-        told = {k: v for k, v in event.usage.to_dict().items() if v is not None}
-        reply.usage = {**(reply.usage or {}), **told}
+def _take(event: Mapping[str, Any], reply: _Reply) -> None:
+    """One event of the stream; gateways leave fields out."""
+    told: Any = event.get("usage")
+    if event.get("type") == "message_start":
+        told = _fields(event.get("message")).get("usage")
+    elif event.get("type") == "content_block_delta":
+        reply.text += str(_fields(event.get("delta")).get("text") or "")
+    elif event.get("type") == "message_delta":
+        reply.stop_reason = _fields(event.get("delta")).get("stop_reason") or reply.stop_reason
+    if told:
+        known = {name: value for name, value in _fields(told).items() if value is not None}
+        reply.usage = {**(reply.usage or {}), **known}
+
+
+def _fields(said: Any) -> dict[str, Any]:
+    """What the API said, as a plain object; an empty one where it is none."""
+    plain = said.to_dict() if hasattr(said, "to_dict") else said
+    return plain if isinstance(plain, dict) else {}
 
 
 def _refused(error: Any) -> _Failed:
@@ -275,9 +285,7 @@ def _refused(error: Any) -> _Failed:
 
 def _inner(error: Any) -> dict[str, Any]:
     """The object `error` in an error's body."""
-    body = error.body if isinstance(error.body, dict) else {}
-    inner = body.get("error")
-    return inner if isinstance(inner, dict) else {}
+    return _fields(_fields(error.body).get("error"))
 
 
 def _asked_wait(headers: Mapping[str, str]) -> float | None:

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from pydantic import Field, field_validator
 from ..errors import RunError
 from ..judge_answer import answer_schema, json_objects
 from ..processes import Finished, Invocation, clean_environment, run
-from ..results import token_stats
+from ..results import token_stats, usd
 from ..scratch import scratch
 from ..store import write_text
 from ..yamlfile import Strict
@@ -139,12 +140,13 @@ class _Program:
     def _count(self, finished: Finished, account: Account) -> None:
         """Tokens and cost, as far as the program tells them."""
         told = {}
-        for value in json_objects(finished.stdout):
-            told.update({key: value[key] for key in ("usage", "total_cost_usd") if key in value})
-        usage, cost = told.get("usage"), told.get("total_cost_usd")
+        with suppress(ValueError):  # the answer is a bad one: that is said when it is read
+            for value in json_objects(finished.stdout):
+                told.update({k: value[k] for k in ("usage", "total_cost_usd") if k in value})
+        usage, cost = told.get("usage"), usd(told.get("total_cost_usd"))
         tokens = token_stats(usage if isinstance(usage, dict) else {})
         free = None if self.judge.paid else 0.0
-        account.add(tokens, float(cost) if isinstance(cost, int | float) else free)
+        account.add(tokens, free if cost is None else cost)
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import Field
 
-from ..errors import RunError
 from ..results import ItemScore
 from ..yamlfile import Strict
 from . import Evidence, Grading
@@ -35,6 +34,11 @@ class RubricChecks(Strict):
         """Running a check costs nothing."""
         return False
 
+    @property
+    def by_commands(self) -> bool:
+        """It says what the rubric's commands say."""
+        return True
+
     def identity(self) -> Mapping[str, Any]:
         """The adapter alone."""
         return {"adapter": "rubric-checks"}
@@ -44,17 +48,8 @@ class RubricChecks(Strict):
         return None
 
     def grade(self, evidence: Evidence) -> Grading:
-        """Take over what the commands decided.
-
-        Raises RunError (kind `rubric`) where no item has a `run:`.
-        """
+        """Take over what the commands decided."""
         items = evidence.task.rubric.items()
-        if not any(item.run for item in items):
-            raise RunError(
-                "rubric",
-                "rubric-checks: no item of the rubric has a `run:` command\n"
-                "  next: add `run:` to items of the rubric, or use a judge with a model",
-            )
         scores = {item.id: evidence.executed.get(item.id, UNDECIDED) for item in items}
         met = [name for name, score in scores.items() if score.achieved not in (0.0, "N/A")]
         unmet = [name for name, score in scores.items() if score.achieved == 0.0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..consensus import counted
 from ..errors import ScyllaError
 from ..rebuild import stored_judgments, vote
 from ..results import CategoryScore, JudgeVote
@@ -47,7 +48,7 @@ class Seat:
     @property
     def valid(self) -> list[JudgeVote]:
         """Its valid judgments."""
-        return [vote for vote in self.votes if _counts(vote)]
+        return counted(self.votes)
 
     @property
     def mean_score(self) -> float | None:
@@ -113,22 +114,30 @@ class PanelFigures:
             for n in numbers
         ]
 
+    @cached_property
+    def valid(self) -> list[list[JudgeVote]]:
+        """Of each run the votes that a verdict may rest on."""
+        return [counted(votes) for votes in self.runs]
+
+    @property
+    def compared(self) -> int:
+        """Runs with two valid votes or more."""
+        return sum(len(votes) > 1 for votes in self.valid)
+
     def alpha_scores(self) -> float | None:
         """Krippendorff's alpha of the scores (interval)."""
-        scores = ([v.score for v in votes if _counts(v)] for votes in self.runs)
-        return krippendorff_alpha([[s for s in r if s is not None] for r in scores], "interval")
+        return krippendorff_alpha([[v.score or 0.0 for v in r] for r in self.valid], "interval")
 
     def alpha_passes(self) -> float | None:
         """Krippendorff's alpha of passed or failed (nominal)."""
         return krippendorff_alpha(
-            [[float(bool(v.passed)) for v in votes if _counts(v)] for votes in self.runs],
-            "nominal",
+            [[float(bool(v.passed)) for v in r] for r in self.valid], "nominal"
         )
 
     @cached_property
     def pairs(self) -> list[Pair]:
         """Every two slots that have graded a run in common."""
-        by_slot = [{v.judge_number: v for v in votes if _counts(v)} for votes in self.runs]
+        by_slot = [{v.judge_number: v for v in votes} for votes in self.valid]
         found = []
         for one, other in itertools.combinations([seat.number for seat in self.seats], 2):
             both = [(v[one], v[other]) for v in by_slot if one in v and other in v]
@@ -140,8 +149,8 @@ class PanelFigures:
 
     def both_scores(self, one: int, other: int) -> Iterator[tuple[float, float]]:
         """The scores that two slots gave, of every run that both have graded."""
-        for votes in self.runs:
-            found = {v.judge_number: v.score for v in votes if _counts(v) and v.score is not None}
+        for votes in self.valid:
+            found = {v.judge_number: v.score or 0.0 for v in votes}
             if one in found and other in found:
                 yield found[one], found[other]
 
@@ -156,10 +165,6 @@ class PanelFigures:
         not asked has no mean cost."""
         costs = [(seat.not_asked, seat.mean_cost_usd) for seat in self.seats if seat.not_asked]
         return total([None if cost is None else times * cost for times, cost in costs])
-
-
-def _counts(vote: JudgeVote) -> bool:
-    return vote.is_valid and vote.score is not None and not vote.fallback
 
 
 def panel_figures(experiment: ExperimentSummary) -> PanelFigures:

@@ -16,7 +16,6 @@ from ..statistics import (
     MISSING,
     Unknown,
     cost_of_pass,
-    krippendorff_alpha,
     mean,
     median,
     pass_at_k,
@@ -26,6 +25,7 @@ from ..statistics import (
     wilson,
 )
 from ..store import digest, now
+from .panel import PanelFigures, panel_figures
 from .summary import KS, ExperimentSummary
 from .table import Key, Row, rows_of
 
@@ -56,14 +56,13 @@ CORRELATED = (
 
 def statistics_of(experiments: Sequence[ExperimentSummary]) -> dict[str, Any]:
     """statistics.json of one experiment, or of several together."""
-    rows = [row for experiment in experiments for row in rows_of(experiment)]
-    votes: dict[Key, Sequence[JudgeVote]] = {
-        Key(experiment.id, experiment.agent, tier.id, subtest.id, run.number): run.votes
-        for experiment in experiments
-        for tier in experiment.tiers
-        for subtest in tier.subtests
-        for run in subtest.runs
-    }
+    rows: list[Row] = []
+    votes: dict[Key, Sequence[JudgeVote]] = {}
+    for experiment in experiments:
+        own = rows_of(experiment)
+        rows += own
+        given = panel_figures(experiment).runs
+        votes |= {row.key: panel for row, panel in zip(own, given, strict=True)}
     digests = [experiment.digest for experiment in experiments]
     made_from = digests[0] if len(digests) == 1 else digest(digests)
     return {"made_from": made_from, "generated_at": now(), **statistics(rows, votes)}
@@ -78,7 +77,9 @@ def statistics(rows: Sequence[Row], votes: Votes) -> dict[str, Any]:
         "left_out": None if scipy_is_there() else MISSING,
         "tier_descriptives": [_described(group) for group in _tiers(judged)],
         "pass_at_k": [_several(group) for group in _subtests(judged)],
-        "judge_agreement": [_agreement(group, votes) for group in wholes],
+        "judge_agreement": [
+            _agreement(group, votes) for group in _groups(rows, "experiment", "agent_model")
+        ],
     }
     if scipy_is_there():
         with warnings.catch_warnings():
@@ -164,16 +165,12 @@ def _several(group: Group) -> dict[str, Any]:
 
 
 def _agreement(group: Group, votes: Votes) -> dict[str, Any]:
+    """As the report's table of judges has it: of all judged runs, with a verdict or without."""
     place, rows = group
-    panels = [[v for v in votes.get(row.key, ()) if v.is_valid] for row in rows]
-    scores = [[v.score for v in panel if v.score is not None] for panel in panels]
-    ballots = [[float(v.passed) for v in panel if v.passed is not None] for panel in panels]
-    found = {
-        "alpha_score": krippendorff_alpha(scores, "interval"),
-        "alpha_vote": krippendorff_alpha(ballots, "nominal"),
-    }
+    figures = PanelFigures(tuple(tuple(votes.get(row.key, ())) for row in rows))
+    found = {"alpha_score": figures.alpha_scores(), "alpha_vote": figures.alpha_passes()}
     reason = "no run has two judges, or all of them said the same"
-    return {**place, "n": len(rows), **found, **_because(found, reason)}
+    return {**place, "n": figures.compared, **found, **_because(found, reason)}
 
 
 def _because(found: Mapping[str, Any], reason: str) -> dict[str, str]:

@@ -54,7 +54,7 @@ from ..workspace import large_files
 from .budget import reserve, settle
 from .ending import heed_the_end
 from .evidence import Clock, timing
-from .judging import will_ask
+from .judging import require_quorum, will_ask
 from .pipeline import baseline_of
 from .workspace import Workspace
 
@@ -152,6 +152,7 @@ def check_ready(run: Run) -> None:
         if reason:
             raise RunError("isolation", f"isolation {settings.isolation.kind}: {reason}")
         _ = run.setup
+        require_quorum(run)
         _preflight(run, f"agent {settings.agent.adapter}", run.evaluation.agent)
     judges = [*enumerate(run.evaluation.judges, 1), *run.evaluation.fallbacks.items()]
     for number, judge in judges:

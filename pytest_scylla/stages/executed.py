@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..checks import Check, run_check
-from ..errors import ScyllaError
+from ..checks import NOT_FOUND, Check, first_word, is_there, run_check
+from ..errors import RunError, ScyllaError
 from ..evaluation import Run
 from ..judges.rubric_checks import RubricChecks
 from ..results import ExecutedItems, Inputs, ItemScore
@@ -26,7 +26,8 @@ def executed_items(run: Run) -> Mapping[str, ItemScore]:
 
     All of them run in one copy, in the order of the rubric, with SCYLLA_TASK set to the task's
     directory. Exit status 0 = met, all points; anything else, or no end in time = not met.
-    Raises RunError where they must run and the agent's files can no longer be made.
+    Raises RunError where they must run and the agent's files can no longer be made, or where a
+    command's program is not there: that is no fault of the work.
     """
     items = [item for item in run.evaluation.experiment.task.rubric.items() if item.run]
     if not items:
@@ -66,6 +67,14 @@ def _item(run: Run, item: Item, copy: Path) -> ItemScore:
     assert item.run is not None
     task = run.evaluation.experiment.task.directory
     check = run_check(item.run, copy, _timeout(run), {"SCYLLA_TASK": str(task)})
+    tool = first_word(item.run)
+    if check.exit_code == NOT_FOUND and tool and not is_there(tool):
+        problem = f"item {item.id}: {tool}, which its `run:` needs, was not found"
+        raise RunError.of(
+            "rubric",
+            f"{run.evaluation.experiment.task.rubric_file}: {problem}",
+            f"install {tool}, or correct the item's `run:`",
+        )
     met = check.exit_code == 0
     return ItemScore(achieved=item.points if met else 0.0, max=item.points, reason=_reason(check))
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ..consensus import settled
-from ..errors import ScyllaError
+from ..errors import RunError, ScyllaError
 from ..evaluation import Run
 from ..judge_prompt import holds_evidence
-from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded
+from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded, idle
 from ..results import (
     AgentResult,
     Inputs,
@@ -22,6 +23,7 @@ from ..results import (
     Judgment,
     PipelineResult,
     TokenStats,
+    usd,
 )
 from ..scoring import score_categories, total_score
 from ..status import was_not_asked
@@ -49,7 +51,7 @@ def judgments(
     found: list[Judgment] = []
     for number, judge in enumerate(run.evaluation.judges, 1):
         enough = settled(experiment.task.rubric, found, experiment.panel)
-        found.append(_judgment(run, workspace, agent, pipeline, number, judge, enough))
+        found.append(_judgment(run, agent, pipeline, number, judge, enough))
     return tuple(found)
 
 
@@ -59,7 +61,6 @@ def _judgment_of(vote: JudgeVote) -> Judgment:
 
 def _judgment(
     run: Run,
-    workspace: Workspace,
     agent: AgentResult,
     pipeline: PipelineResult,
     number: int,
@@ -79,6 +80,7 @@ def _judgment(
     if run.asked.slots and not run.slot_selected(number) and not was_not_asked(slot):
         return _invalid(judge, "this slot was not selected", 0.0, inputs)
     heed_the_end(run)
+    executed = executed_items(run)
     paid = judge.paid or getattr(run.evaluation.fallbacks.get(number), "paid", False)
     if paid:
         reserve(run, slot.name, paid)
@@ -86,7 +88,7 @@ def _judgment(
     try:
         _set_slot_aside(run, slot)
         slot.mkdir(parents=True, exist_ok=True)
-        judgment = _judge(run, workspace, agent, pipeline, number, inputs)
+        judgment = _judge(run, agent, pipeline, executed, number, inputs)
         cost = judgment.cost_usd
     finally:
         if paid:
@@ -169,6 +171,20 @@ def _brought_back(run: Run, number: int, inputs: Inputs) -> Judgment | None:
     return run.read(slot / "judgment.json", Judgment)
 
 
+def require_quorum(run: Run) -> None:
+    """Raise RunError (kind `rubric`) where the rubric leaves too few judges anything to grade."""
+    experiment, judges = run.evaluation.experiment, run.evaluation.judges
+    reasons = {n: idle(judge, experiment.task.rubric) for n, judge in enumerate(judges, 1)}
+    found = {n: why for n, why in reasons.items() if why and n not in run.evaluation.fallbacks}
+    needed = experiment.panel.needed(len(judges))
+    if len(judges) - len(found) < needed:
+        number, why = next(iter(found.items()))
+        many = f"{len(judges) - len(found)} of {len(judges)} judges can grade anything"
+        raise RunError(
+            "rubric", f"no agent is started: {many}, {needed} are needed: judge {number}: {why}"
+        )
+
+
 def will_ask(run: Run, number: int) -> bool:
     """Whether a slot's judge is asked, and not a stored judgment taken."""
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
@@ -180,9 +196,9 @@ def will_ask(run: Run, number: int) -> bool:
 
 def _judge(
     run: Run,
-    workspace: Workspace,
     agent: AgentResult,
     pipeline: PipelineResult,
+    executed: Mapping[str, ItemScore],
     number: int,
     inputs: Inputs,
 ) -> Judgment:
@@ -205,7 +221,7 @@ def _judge(
             template=evaluation.template,
             experiment=evaluation.experiment.directory,
             prices=evaluation.prices,
-            executed=executed_items(run),
+            executed=executed,
             saved=saved,
             turn=run.evaluation.turn,
             max_wait=run.evaluation.max_wait,
@@ -267,14 +283,21 @@ def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment
     slot, clock = evidence.slot, Clock()
     write_text(slot / "MODEL.md", f"# Judge\n\n**Model**: {judge.model}\n**Timestamp**: {now()}\n")
     try:
+        nothing = idle(judge, evidence.task.rubric)
+        if nothing:
+            raise RunError("rubric", nothing)
         grading = judge.grade(evidence)
     except NotGraded as error:
         write_text(slot / "response.txt", error.response, sync=judge.paid)
         write_text(slot / "error.log", f"{error}\n{error.log}\n")
         return _invalid(judge, str(error), clock.seconds, inputs, error.tokens, error.cost_usd)
-    except (ScyllaError, ValueError, OSError) as error:
+    except ScyllaError as error:
         write_text(slot / "error.log", f"{error}\n")
         return _invalid(judge, str(error), clock.seconds, inputs)
+    except Exception as error:  # whatever an adapter raises: the others have their say
+        write_text(slot / "error.log", traceback.format_exc())
+        unknown = None if judge.paid else 0.0
+        return _invalid(judge, _said(error, slot), clock.seconds, inputs, cost_usd=unknown)
     write_text(slot / "response.txt", grading.response, sync=judge.paid)
     try:
         return _scored(run, grading, evidence.executed, clock.seconds, inputs)
@@ -282,6 +305,14 @@ def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment
         write_text(slot / "error.log", f"{error}\n")
         spent = (grading.tokens, grading.cost_usd)
         return _invalid(judge, str(error), clock.seconds, inputs, *spent)
+
+
+def _said(error: Exception, slot: Path) -> str:
+    """What an adapter's exception says; one that is none of its answers is named as well."""
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    kind = f"{type(error).__name__}: " if str(error) else type(error).__name__
+    return f"{kind}{error}\n  next: read the traceback in {slot / 'error.log'}"
 
 
 def _stepped_in(failed: Judgment, second: Judgment, fallback: Judge) -> Judgment:
@@ -311,7 +342,9 @@ def _scored(
     seconds: float,
     inputs: Inputs,
 ) -> Judgment:
-    rubric = run.evaluation.experiment.task.rubric
+    rubric, own = run.evaluation.experiment.task.rubric, grading.own_score
+    if own is not None and not 0 <= own <= 1:
+        raise ValueError(f"the judge's own total must be from 0 to 1, not {own}")
     categories = score_categories(rubric, {**grading.items, **executed})
     score = total_score(rubric, categories)
     return Judgment(
@@ -321,10 +354,10 @@ def _scored(
         reasoning=grading.reasoning,
         criteria_scores=categories,
         model=grading.model,
-        own_score=grading.own_score,
+        own_score=own,
         own_passed=grading.passed,
         token_stats=grading.tokens,
-        cost_usd=grading.cost_usd,
+        cost_usd=usd(grading.cost_usd),
         duration_seconds=seconds,
         inputs=inputs,
     )

@@ -219,7 +219,8 @@ def test_any_program_can_judge_and_is_asked_once_more(pytester: pytest.Pytester)
     assert (first / "response.txt").read_text().count("Here it is") == 2
     assert "answer.txt" in (first / "prompt.md").read_text()
     assert "patch.patch` (" in (second / "prompt.md").read_text()
-    toy.write("judge.py", "import sys; print('no'); sys.exit('it broke')")
+    nonsense = '{"a": 1, "a": 2, "usage": {"input_tokens": "many"}, "total_cost_usd": -1}'
+    toy.write("judge.py", f"import sys; print({nonsense!r}); sys.exit('it broke')")
     broken = toy.run(*IN_PROCESS, "--scylla-from", "judge")
     broken.assert_outcomes(errors=1)
     assert "it broke" in (first / "error.log").read_text()

@@ -105,12 +105,14 @@ class Panel(Experiment):
 def test_with_one_judge_of_three_that_always_fails_two_give_the_verdict(
     pytester: pytest.Pytester,
 ) -> None:
-    panel = Panel(pytester, {"A": 0.9, "B": "no answer", "C": 0.8})
+    panel = Panel(pytester, {"A": 0.9, "B": 0.0, "C": 0.8})
+    panel.tell({"A": 0.9, "C": 0.8})  # B's adapter has a bug then
     assert panel.run(*IN_PROCESS).ret == 0
     result = panel.result()
     assert result["judge_score"] == pytest.approx(0.85)
     assert [vote["score"] for vote in result["judges"]] == [0.9, None, 0.8]
-    assert result["judges"][1]["error"] == "no answer"
+    assert result["judges"][1]["error"].startswith("KeyError: 'B'\n  next: read the traceback in ")
+    assert "in grade\n" in (panel.slot(2) / "error.log").read_text()
     report = panel.path("report.md").read_text()
     assert "| 2 | told | 1 | 0 | 0 | – | $0.0000 | $0.0000 |" in report
     assert "| 1 and 3 | 1 | 0.100 | 100% |" in report
@@ -119,10 +121,11 @@ def test_with_one_judge_of_three_that_always_fails_two_give_the_verdict(
 def test_with_two_judges_of_three_that_fail_there_is_no_score_anywhere(
     pytester: pytest.Pytester,
 ) -> None:
-    panel = Panel(pytester, {"A": 0.9, "B": "no answer", "C": "usage limit"})
+    panel = Panel(pytester, {"A": 0.9, "B": {"item": 0.9, "score": 7.0}, "C": "usage limit"})
     found = panel.run(*IN_PROCESS, "--junitxml=junit.xml", "-rE")
     found.assert_outcomes(errors=1)
-    found.stdout.fnmatch_lines(["*judge 2: no answer; judge 3: usage limit*"])
+    out_of_range = "*judge 2: the judge's own total must be from 0 to 1, not 7.0; judge 3: usage *"
+    found.stdout.fnmatch_lines([out_of_range])
     run = panel.path("T0/00-empty/run_01")
     assert not (run / "run_result.json").exists()
     assert not (run / "judge" / "result.json").exists()
@@ -236,6 +239,25 @@ def test_what_a_command_decides_is_executed_once_and_wins_in_every_slot(
     panel.run(*IN_PROCESS)
     assert counter.read_text() == "x\nx\nx\n"
     assert panel.executions == once_each("T0/00-empty/run_01")
+
+
+def test_a_rubric_that_cannot_be_graded_here_is_an_error_and_starts_no_agent(
+    pytester: pytest.Pytester,
+) -> None:
+    model = {"adapter": "command", "command": ["cat"], "paid": False}
+    toy = Experiment(pytester, judges=[model], rubric=rubric(check("no-such-tool .")))
+    nothing = toy.run(*IN_PROCESS)
+    nothing.assert_outcomes(errors=1)
+    nothing.stdout.fnmatch_lines(["*0 of 1 judges can grade anything, 1 are needed: judge 1: *"])
+    assert not toy.executions
+    toy.configure(judges=[{"adapter": "rubric-checks"}])
+    missing = toy.run(*IN_PROCESS)
+    missing.assert_outcomes(errors=1)
+    missing.stdout.fnmatch_lines(["*rubric.yaml: item R1: no-such-tool, which its `run:` needs, *"])
+    assert toy.verdicts() == {}
+    toy.write("task/expected/rubric.yaml", rubric(check("sh -c 'exit 127'")))
+    toy.run(*IN_PROCESS).assert_outcomes(failed=1)
+    assert toy.executions == once_each("T0/00-empty/run_01")
 
 
 # -- sequential ------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class Reply:
 
     ``stop_reason`` follows from the content unless given. ``cut_after=n`` breaks the connection
     after n stream events. ``delay`` is waited before the first byte, ``event_delay`` before each
-    stream event.
+    stream event. ``changed`` is told every stream event, and returns what is sent in its place.
     """
 
     text: str = ""
@@ -98,6 +98,7 @@ class Reply:
     cut_after: int | None = None
     delay: float = 0.0
     event_delay: float = 0.0
+    changed: Callable[[Body], object] = lambda event: event
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,7 @@ def _sse(reply: Reply, events: Iterator[Body]) -> Iterator[str]:
             # without the last chunk, so that the client sees a cut body.
             raise ConnectionAbortedError("cut by the script")
         time.sleep(reply.event_delay)
-        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+        yield f"event: {event['type']}\ndata: {json.dumps(reply.changed(event))}\n\n"
 
 
 def _json_response(
