@@ -24,8 +24,6 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from .store import remove_tree, write_bytes
-
 MARKER = "SCYLLA_RUN_DIR"
 """Environment variable that everything below an agent inherits: the run's directory."""
 
@@ -163,6 +161,8 @@ def _keep(path: Path, data: bytes) -> None:
             return
     except OSError:
         pass
+    from .store import remove_tree, write_bytes  # not above: the reaper has no packages
+
     remove_tree(path)
     write_bytes(path, data)
 

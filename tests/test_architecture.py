@@ -188,3 +188,9 @@ assert pytest.main({arguments!r}) == 0"
 
 def test_the_package_has_a_version() -> None:
     assert re.fullmatch(r"\d+\.\d+.*", pytest_scylla.__version__)
+
+
+def test_the_reaper_needs_no_package_but_this_one() -> None:
+    """It starts without site-packages, and a reaper that does not start lets agents go on."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pytest_scylla import reaper"
+    subprocess.run([sys.executable, "-S", "-E", "-c", code], cwd="/", env={}, check=True)
