@@ -42,8 +42,7 @@ class Budget:
             self._read()
             expected = self._ledger.expected(key, assumed)
             committed = self._ledger.committed
-            full = committed >= self.limit and expected > 0
-            if full or committed + expected > self.limit:
+            if expected > 0 and committed + expected > self.limit:
                 raise NotRun(
                     f"budget: ${committed:.4f} of ${self.limit:.4f} are spent or reserved and this "
                     f"would cost about ${expected:.4f}; it stays for the next session"

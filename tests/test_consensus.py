@@ -235,6 +235,8 @@ def test_the_default_quorum_is_a_majority_of_the_slots_that_were_asked() -> None
     assert agree(RUBRIC, [*two, NOT_ASKED, NOT_ASKED, NOT_ASKED], rules(None)).score == 0.75
     with pytest.raises(RunError, match="2 of 5 judgments are valid and 3 are needed"):
         agree(RUBRIC, [*two, *INVALID], rules(None))
+    with pytest.raises(RunError, match="2 of 5 judgments are valid and 3 are needed"):
+        agree(RUBRIC, two, PanelRules(slots=5))  # three slots have left nothing at all
 
 
 def test_a_slot_that_was_not_asked_is_no_reason_for_an_error() -> None:

@@ -147,6 +147,15 @@ def test_what_a_dead_worker_had_reserved_counts_as_spent(tmp_path: Path) -> None
         budget.reserve(key(1), 0.75)
 
 
+def test_what_costs_nothing_is_not_held_back_by_a_budget_that_is_overshot(tmp_path: Path) -> None:
+    budget = Budget(tmp_path / "b", 1.0)
+    budget.reserve(key(1), 0.9)
+    budget.settle(key(1), 1.5)
+    assert budget.reserve("free::T0::00::run_01::agent", 0.0) == 0.0
+    with pytest.raises(NotRun):
+        budget.reserve("dear::T0::00::run_01::agent", 0.01)
+
+
 def test_a_cost_that_nobody_knows_stands_as_it_was_expected(tmp_path: Path) -> None:
     budget = Budget(tmp_path / "budget.json", 5)
     budget.reserve(key(1), 1.5)

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_scylla.results import ItemScore
-from pytest_scylla.rubric import Rubric
+from pytest_scylla.rubric import Category, Item, Rubric
 from pytest_scylla.scoring import score_categories, total_score
 from tests.support.examples import law, make_rubric
 
@@ -199,6 +199,23 @@ MET = ItemScore(achieved=1.0, max=1.0)
 def test_scores_that_do_not_fit_the_rubric_are_refused_by_name(items: Scores, named: str) -> None:
     with pytest.raises(ValueError, match=rf"\b{named}\b"):
         score_categories(RUBRIC, items)
+
+
+def test_a_binary_item_is_met_or_not() -> None:
+    items = (Item(id="a", check="a", points=2, evaluation="binary"),)
+    rubric = RUBRIC.model_copy(update={"categories": {"one": Category(weight=1, items=items)}})
+    for achieved in (0.0, 2.0):
+        score_categories(rubric, {"a": ItemScore(achieved=achieved, max=2.0)})
+    with pytest.raises(ValueError, match="item a got 1, and is worth 0 or 2: it is binary"):
+        score_categories(rubric, {"a": ItemScore(achieved=1.0, max=2.0)})
+
+
+def test_where_only_what_counts_nothing_applies_there_is_no_score() -> None:
+    rubric = make_rubric(
+        {"heavy": 1.0, "weightless": 0.0}, {"heavy": {"a": 1}, "weightless": {"b": 1}}
+    )
+    with pytest.raises(ValueError, match="nothing to score"):
+        score(rubric, {"a": NA, "b": MET})
 
 
 def test_a_judge_cannot_change_what_an_item_is_worth() -> None:

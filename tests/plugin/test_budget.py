@@ -43,8 +43,11 @@ def test_what_does_not_fit_is_skipped_and_stays_for_the_next_session(
 
 
 def test_an_experiment_may_have_a_budget_of_its_own(costly: Experiment) -> None:
-    costly.configure(budget_usd=1.1)
-    costly.run().assert_outcomes(passed=2, skipped=2)
+    free = TELLS.replace("0.5", "0")
+    costly.write_agent(f'case "$run" in *run_01) {free}exit;; esac\n{TELLS}')
+    costly.configure(budget_usd=1.4)
+    costly.run().assert_outcomes(passed=3, skipped=1)
+    assert costly.executions.total() == 3, "a run that cost nothing makes the others no cheaper"
 
 
 def test_a_free_judge_is_not_held_back_by_a_spent_budget(costly: Experiment) -> None:
