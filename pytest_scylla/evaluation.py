@@ -21,6 +21,7 @@ from .prices import PriceList, built_in_prices
 from .results import (
     VERSION,
     AgentResult,
+    Choice,
     ConfigManifest,
     Inputs,
     RunResult,
@@ -107,13 +108,15 @@ class Evaluation:
     """The session's folder of checks made before anything is spent; None: none is made."""
     providers: Path | None = None
     """The session's folder of what is known of providers; None: nobody waits for them."""
+    choices: Path | None = None
+    """Where the workers of the session tell each other the best subtests; None: there are none."""
     max_wait: float = 0.0
     """Seconds that a run waits for a provider that takes no requests, in all."""
     prices: PriceList = field(default_factory=built_in_prices)
     """What models cost: the built-in list, and what the user says."""
     _setups: dict[tuple[str, str], Setup] = field(default_factory=dict)
     _repositories: dict[str, SetupRepository] = field(default_factory=dict)
-    _best: dict[str, Cell] = field(default_factory=dict)
+    _best: dict[str, str] = field(default_factory=dict)
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -232,7 +235,7 @@ class Evaluation:
 
         return load_template(self.experiment)
 
-    @property
+    @cached_property
     def verdict_inputs(self) -> Inputs:
         """What decides a verdict, beside the judgments."""
         return self.experiment.panel.inputs
@@ -251,17 +254,43 @@ class Evaluation:
         found = [counted_result(run) for run in self.tree.runs(tier, subtest)]
         return Cell(tier, subtest, tuple(r for r in found if r is not None))
 
-    def best(self, tier: str) -> Cell | None:
+    def best(self, tier: str) -> str | None:
         """The best subtest of a tier, of those that this experiment has.
 
-        Read once: a run asks when its parents are through.
+        Found once in a session: a run asks when its parents are through.
         """
         if tier not in self._best:
-            best = best_cell(self.cell(tier, subtest.id) for subtest in self.subtests(tier))
-            if best is None:
+            found = self._find_best(tier) if self.choices is None else self._shared_best(tier)
+            if found is None:
                 return None
-            self._best[tier] = best
+            self._best[tier] = found
         return self._best[tier]
+
+    def _find_best(self, tier: str) -> str | None:
+        best = best_cell(self.cell(tier, subtest.id) for subtest in self.subtests(tier))
+        return best.subtest if best else None
+
+    def _shared_best(self, tier: str) -> str | None:
+        """As the worker found it that asked first: it takes reading all results of the tier."""
+        assert self.choices is not None
+        from filelock import FileLock
+
+        path = self.choices / f"{digest([str(self.results), tier])}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            told = read_model(path, Choice)
+            if told is not None and self._is_told(told, tier):
+                return told.subtest
+            best = self._find_best(tier)
+            if best is not None:
+                choice = Choice(results=str(self.results), tier=tier, subtest=best)
+                write_json(path, sealed(choice, self.secret))
+            return best
+
+    def _is_told(self, choice: Choice, tier: str) -> bool:
+        """A worker of this session has said so, and no agent."""
+        same = (choice.results, choice.tier) == (str(self.results), tier)
+        return same and hmac.compare_digest(choice.seal, seal(choice, self.secret))
 
     def setup(self, subtest: Subtest) -> Setup:
         """What `subtest` puts into a workspace, with what it inherits.
@@ -288,11 +317,11 @@ class Evaluation:
         for tier in subtest.inherit_best_from:
             best = self.best(tier) if tier in self.library.tiers else None
             manifest = best and read_model(
-                self.tree.subtest(tier, best.subtest) / "config_manifest.json", ConfigManifest
+                self.tree.subtest(tier, best) / "config_manifest.json", ConfigManifest
             )
             if best and manifest:
                 resources = Resources.model_validate(manifest.resources)
-                parents.append(Parent(tier, best.subtest, resources))
+                parents.append(Parent(tier, best, resources))
             else:
                 lacking.append(tier)
         if lacking:

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .claude import Stream
 from .errors import JUDGED
 from .experiment import Price
 from .prices import PriceList, UnknownModel, built_in_prices
@@ -204,6 +203,8 @@ class _Reader:
 
     def _cut_off(self, log: str) -> float | None:
         """USD of a program that was cut off, as far as its output shows."""
+        from .claude import Stream
+
         stream = Stream(text_of(Path(log)))
         if stream.cost is not None:
             return stream.cost
@@ -221,8 +222,11 @@ def _tokens(told: Mapping[str, Any]) -> int:
     stats = told.get("token_stats")
     if not isinstance(stats, dict):
         return 0
-    kinds = set(TokenStats.model_fields) - {"cache_creation_1h_tokens"}
-    return sum(int(stats.get(kind) or 0) for kind in kinds)
+    return sum(int(stats.get(kind) or 0) for kind in _KINDS)
+
+
+_KINDS = TokenStats.model_fields.keys() - {"cache_creation_1h_tokens"}
+"""Kinds of tokens that are not part of another kind."""
 
 
 # -- what has been learnt from it ------------------------------------------------------------------

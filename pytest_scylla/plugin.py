@@ -5,7 +5,8 @@ Nothing heavy is imported before there is an experiment among the arguments.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import importlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,31 +114,50 @@ class XdistHooks:
         node.workerinput[SELECTED_INPUT] = self.recorder.selected
 
 
+class _Adapters(Mapping[str, Any]):
+    """Adapter classes by name; a module is imported when its adapter is asked for."""
+
+    def __init__(self, package: str, classes: Mapping[str, str]) -> None:
+        self._package = package
+        self._classes = classes
+
+    def __getitem__(self, name: str) -> Any:
+        adapter = self._classes[name]
+        module = f".{self._package}.{name.replace('-', '_')}"
+        return getattr(importlib.import_module(module, __package__), adapter)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_scylla_agents() -> Mapping[str, type[Agent]]:
     """The built-in agents, by the same door as everybody's."""
-    from .agents.claude_code import ClaudeCode
-    from .agents.codex import Codex
-    from .agents.command import Command
-    from .agents.opencode import OpenCode
-
-    return {"command": Command, "claude-code": ClaudeCode, "codex": Codex, "opencode": OpenCode}
+    classes = {
+        "command": "Command",
+        "claude-code": "ClaudeCode",
+        "codex": "Codex",
+        "opencode": "OpenCode",
+    }
+    return _Adapters("agents", classes)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_scylla_judges() -> Mapping[str, type[Judge]]:
     """The built-in judges, by the same door as everybody's."""
-    from .judges.anthropic import Anthropic
-    from .judges.claude_code import ClaudeCode
-    from .judges.command import Command
-    from .judges.rubric_checks import RubricChecks
-
-    return {
-        "rubric-checks": RubricChecks,
-        "anthropic": Anthropic,
-        "claude-code": ClaudeCode,
-        "command": Command,
+    classes = {
+        "rubric-checks": "RubricChecks",
+        "anthropic": "Anthropic",
+        "claude-code": "ClaudeCode",
+        "command": "Command",
     }
+    return _Adapters("judges", classes)
 
 
 @pytest.hookimpl(trylast=True)

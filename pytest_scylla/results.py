@@ -149,6 +149,15 @@ class AgentResult(SealedRecord):
     inputs: Inputs = Field(default_factory=dict)
 
 
+class Choice(SealedRecord):
+    """The best subtest of a tier, as the workers of a session tell it each other."""
+
+    results: str
+    """The results directory."""
+    tier: str
+    subtest: str
+
+
 class ToolCall(Record):
     """One call of a tool, and what came back."""
 

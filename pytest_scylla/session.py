@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import time
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -342,6 +343,7 @@ class Loaded:
             owner=session.owner,
             preflights=session.own_files / "preflights",
             providers=session.own_files / "providers",
+            choices=session.own_files / "choices" if session.scheduled else None,
             max_wait=session.max_wait,
             prices=self.prices,
         )
@@ -453,7 +455,9 @@ def _loaded(
     )
 
 
-def _with_judge_model(experiment: Experiment, model: str, adapters: dict[str, Any]) -> Experiment:
+def _with_judge_model(
+    experiment: Experiment, model: str, adapters: Mapping[str, Any]
+) -> Experiment:
     """The experiment with another model in the slots of all judges that must be given one."""
     configs = experiment.settings.judges
     slots = [number for number, judge in enumerate(configs) if _takes_model(adapters, judge)]
@@ -472,7 +476,7 @@ def _with_judge_model(experiment: Experiment, model: str, adapters: dict[str, An
     return experiment.model_copy(update={"settings": settings})
 
 
-def _takes_model(adapters: dict[str, Any], judge: Any) -> bool:
+def _takes_model(adapters: Mapping[str, Any], judge: Any) -> bool:
     """The adapter has an option `model` that must be given: elsewhere it is only a name."""
     fields = getattr(adapters.get(judge.adapter), "model_fields", {})
     return "model" in fields and fields["model"].is_required()
@@ -513,7 +517,7 @@ def _check_prices(loaded: Loaded) -> None:
             raise InputError(loaded.experiment.path, f"{key}.model", problem, NEXT_STEP)
 
 
-def _merged(path: Path, hooks: Any, hook: str) -> dict[str, Any]:
+def _merged(path: Path, hooks: Any, hook: str) -> Mapping[str, Any]:
     """What the plugins and conftest.py files around an experiment say to a hook."""
     said = getattr(hooks, hook)()
     wrong = [one for one in said if not isinstance(one, Mapping)]
@@ -523,15 +527,15 @@ def _merged(path: Path, hooks: Any, hook: str) -> dict[str, Any]:
     return merged(said)
 
 
-def merged(mappings: Sequence[Any]) -> dict[str, Any]:
-    """One mapping; what a nearer plugin says comes first in pytest's order, and wins."""
-    merged: dict[str, Any] = {}
-    for mapping in reversed(mappings):
-        merged.update(mapping)
-    return merged
+def merged(mappings: Sequence[Any]) -> Mapping[str, Any]:
+    """One mapping; what a nearer plugin says comes first in pytest's order, and wins.
+
+    A value is looked up when it is asked for: the adapters of others need not be imported.
+    """
+    return ChainMap(*mappings)
 
 
-def _make(path: Path, key: str, config: Any, adapters: dict[str, Any]) -> Any:
+def _make(path: Path, key: str, config: Any, adapters: Mapping[str, Any]) -> Any:
     from pydantic import ValidationError
 
     from .yamlfile import input_error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,25 @@ def test_a_parent_that_gets_its_verdict_later_is_found_then(tmp_path: Path) -> N
         evaluation.setup(subtest(evaluation, "T5/01-best"))
     finished(evaluation, "T1/01-skills", [1.0])
     assert evaluation.setup(subtest(evaluation, "T5/01-best")).inherited_from
+
+
+def test_the_best_is_found_once_for_all_workers_and_no_agent_can_say_it(tmp_path: Path) -> None:
+    shared = {"choices": tmp_path / "choices", "secret": "of this session"}
+
+    def worker(**others: Any) -> Evaluation:
+        return dataclasses.replace(evaluate(tmp_path), **{**shared, **others}, _best={})
+
+    first = worker()
+    finished(first, "T0/01-rules", [0.5])
+    assert first.best("T0") == "01-rules"
+    finished(first, "T0/02-other", [1.0])
+    assert worker().best("T0") == "01-rules"
+    assert worker(results=tmp_path / "results" / "elsewhere").best("T0") is None
+    forger = worker(secret="a guess", choices=tmp_path / "forged")
+    assert forger.best("T0") == "02-other"
+    [told] = forger.choices.glob("*.json")  # type: ignore[union-attr]
+    (tmp_path / "choices" / told.name).write_bytes(told.read_bytes().replace(b"02-", b"01-"))
+    assert worker().best("T0") == "02-other"
 
 
 def test_what_a_child_inherits_is_what_its_parent_had_and_not_what_it_says_today(
