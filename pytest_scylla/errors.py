@@ -120,6 +120,10 @@ KINDS: Mapping[str, Kind] = {
         "put back the task's source and agent/changes.patch, or run the agent again "
         "(--scylla-from agent)",
     ),
+    "damaged": Kind(
+        "what the agent left was changed or lost after it was stored",
+        "put back output.txt and changes.patch, or run the agent again (--scylla-from agent)",
+    ),
     "git": Kind("the workspace could not be made", "read what git says"),
     "no_quorum": Kind(
         "too few valid judgments; the message has every slot's reason",

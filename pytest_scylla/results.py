@@ -146,6 +146,8 @@ class AgentResult(SealedRecord):
     """Files of the workspace that are too large for the patch; nobody judges them."""
     base_commit: str = ""
     """The commit that the agent started from (the task's files and the tier's)."""
+    left: str = ""
+    """Digest of answer and patch as they were stored; empty where they were stored without it."""
     inputs: Inputs = Field(default_factory=dict)
 
 

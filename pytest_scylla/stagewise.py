@@ -11,7 +11,7 @@ from .rebuild import agent_result_from_logs
 from .results import AgentResult, Inputs, Judgment, PipelineResult, RunResult, changed_inputs
 from .stages import execution
 from .stages.judging import earlier_judgment
-from .status import agent_status, was_not_asked
+from .status import agent_status, has_answered, was_not_asked
 from .store import read_model
 
 KEPT = "kept"
@@ -79,10 +79,9 @@ def _agent(run: Run) -> str | None:
         return "asked for (--scylla-from, or --lf and the verdict was `failed`)"
     if run.dir.started.exists():
         return "the agent was cut off: its attempt is kept, and it starts afresh"
-    status = agent_status(run.dir)
     result = read_model(run.dir.agent_result, AgentResult) or agent_result_from_logs(run.dir)
-    if result is None or status in ("missing", "failed", "partial"):
-        return f"there is no answer of the agent yet (status {status})"
+    if result is None or not has_answered(run.dir):
+        return f"there is no answer of the agent yet (status {agent_status(run.dir)})"
     try:
         return _changes(result.inputs, run.agent_inputs())
     except NotRun:
@@ -102,7 +101,7 @@ def _pipeline(run: Run) -> str | None:
         return "it has not run"
     if run.forgets("pipeline", run.dir.pipeline):
         return "asked for (--scylla-from)"
-    return _changes(result.inputs, {**pipeline_inputs(steps, protected), "agent": execution(run)})
+    return _changes(result.inputs, {**pipeline_inputs(steps, protected), "agent": _left(run)})
 
 
 def _judge(run: Run, number: int) -> str | None:
@@ -117,11 +116,17 @@ def _judge(run: Run, number: int) -> str | None:
     if not judgment.is_valid:
         said = (judgment.error or "no reason given").splitlines()[0]
         return f"its judgment is not valid: {said}"
-    inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
+    inputs = {**run.evaluation.judge_inputs[number - 1], "agent": _left(run)}
     changed = _changes(judgment.inputs, inputs)
     if changed and earlier_judgment(run, number, inputs):
         return f"{changed}; {COMES_BACK}"
     return changed
+
+
+def _left(run: Run) -> str:
+    """Digest of what the agent left; of what was damaged since, nothing is judged."""
+    result = read_model(run.dir.agent_result, AgentResult)
+    return (result and result.left) or execution(run)
 
 
 def _verdict(run: Run) -> str | None:

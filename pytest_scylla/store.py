@@ -192,6 +192,11 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, onerror=force)
 
 
+def left_digest(answer: str, patch: str) -> str:
+    """Digest of what an agent left."""
+    return digest([answer, patch])
+
+
 class RunDir:
     """The directory of one run: `results/<experiment>/<tier>/<subtest>/run_NN/`."""
 
@@ -266,7 +271,7 @@ class RunDir:
     @property
     def execution(self) -> str:
         """Digest of what the agent left: its answer and its patch."""
-        return digest([text_of(self.agent_output), text_of(self.patch)])
+        return left_digest(text_of(self.agent_output), text_of(self.patch))
 
     def __fspath__(self) -> str:
         return str(self.path)

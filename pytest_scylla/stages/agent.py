@@ -40,6 +40,7 @@ from ..results import AgentEnd, AgentResult, RunResult
 from ..scratch import scratch
 from ..store import (
     digest,
+    left_digest,
     now,
     read_json,
     read_model,
@@ -91,6 +92,7 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
     _rebuild(run)
     kept = run.kept_agent_result() or _finish_ended(run, workspace)
     if kept is not None and not run.rejected:
+        _require_whole(run, workspace, kept)
         return kept
     patience = Patience(run.evaluation.max_wait)
     while True:
@@ -101,6 +103,24 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
                 return result
             # The program has waited too, and may have spent: not for ever.
             patience.used += time.monotonic() - started
+
+
+def _require_whole(run: Run, workspace: Workspace, kept: AgentResult) -> None:
+    """See to it that answer and patch are as they were stored; a lost patch is taken again.
+
+    Raises RunError where they are not: what somebody has damaged is not judged.
+    """
+    if kept.left in ("", run.dir.execution):
+        return
+    if workspace.is_as_left:
+        patch = run.checkout().patch()
+        answer = text_of(run.dir.agent_output)
+        if left_digest(answer, patch.decode("utf-8", "replace")) == kept.left:
+            write_bytes(run.dir.patch, patch, sync=run.evaluation.agent.paid)
+            return
+    raise RunError.of(
+        "damaged", f"{run.dir.agent}: output.txt or changes.patch is not what the agent left"
+    )
 
 
 def _executed(run: Run, workspace: Workspace, provider: Provider | None) -> AgentResult | None:
@@ -474,6 +494,7 @@ def _record(
         tampering=tampering,
         left_out=_left_out(run),
         base_commit=checkout.setup.commit,
+        left=run.dir.execution,
         inputs=run.agent_inputs(),
     )
     result = run.sealed(result)

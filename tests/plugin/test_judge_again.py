@@ -200,3 +200,26 @@ def test_judges_go_on_when_workspaces_bases_and_sources_are_gone(pytester: pytes
 
 
 WORDS = ["{python}", "{experiment}/judge.py", "{experiment}"]
+
+
+def test_what_somebody_has_damaged_is_mended_from_the_workspace_or_not_judged(
+    toy: Experiment,
+) -> None:
+    toy.configure(runs=2)
+    toy.run()
+    runs = [toy.path(ONE), toy.path("T0/00-empty/run_02")]
+    patch = (runs[0] / "agent/changes.patch").read_bytes()
+    for run in runs:
+        (run / "run_result.json").unlink()
+        (run / "agent/changes.patch").write_bytes(b"")
+    shutil.rmtree(runs[1] / "workspace")
+    result = toy.run("--scylla-explain", "-q")
+    assert sum("judge_01   kept" in line for line in result.outlines) == 2
+    result = toy.run()
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines("*run_02/agent: output.txt or changes.patch is not what the agent*")
+    assert (runs[0] / "agent/changes.patch").read_bytes() == patch
+    assert toy.verdicts() == {ONE: 1.0}
+    assert read(runs[1] / "error.json")["kind"] == "damaged"
+    assert (toy.directory / "asked.log").read_text().count("mild") == 2
+    assert sum(toy.executions.values()) == 2
