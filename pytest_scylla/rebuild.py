@@ -7,6 +7,7 @@ Trees of ProjectScylla have other names for some logs, and are read as well.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections import Counter
@@ -46,9 +47,9 @@ def rebuild_run(run: RunDir, panel: Panel, secret: str) -> list[str]:
     """agent/result.json, judge/result.json and run_result.json of a run, each where it is missing
     or broken and its parts are there. Returns the names of what was written."""
     written: list[str] = []
-    if os.path.exists(f"{run.path}/agent/started.json"):
+    if not has_answered(run):
         return written
-    agent = _stored_agent(run)
+    agent = read_model(f"{run.path}/agent/result.json", AgentResult)
     if agent is None and not agent_is_valid(run):
         agent = agent_result_from_logs(run)
         if agent is None:
@@ -58,13 +59,6 @@ def rebuild_run(run: RunDir, panel: Panel, secret: str) -> list[str]:
     if agent is not None and not run_is_valid(run):
         written += _rebuild_verdict(run, agent, panel, secret)
     return written
-
-
-def _stored_agent(run: RunDir) -> AgentResult | None:
-    """The agent's result, where it has answered and the result is whole."""
-    if not has_answered(run):
-        return None
-    return read_model(f"{run.path}/agent/result.json", AgentResult)
 
 
 def _rebuild_verdict(run: RunDir, agent: AgentResult, panel: Panel, secret: str) -> list[str]:
@@ -194,11 +188,15 @@ def _nearest(said: Mapping[str, Any], judged: Mapping[int, Judgment]) -> dict[st
     """What the slot nearest the verdict's score gave."""
     every = tuple(judged.values())
     valid = counted(every) or counted(every, fallbacks=True)
-    totals = _verdict_inputs(said).get("scores", "computed")
-    rules = PanelRules.of({"scores": totals}, len(judged))
+    rules = _rules(_verdict_inputs(said).get("scores", "computed"), len(judged))
     score = float(said["score"])
     near = min(valid, key=lambda j: abs((slot_score(j, rules) or 0) - score), default=None)
     return dict(near.criteria_scores) if near else {}
+
+
+@functools.cache
+def _rules(scores: str, slots: int) -> PanelRules:
+    return PanelRules.of({"scores": scores}, slots)
 
 
 def stored_judgments(run: RunDir) -> dict[int, Judgment]:
@@ -249,7 +247,7 @@ def _places(run: RunDir, log: Mapping[str, Any], root: Path | None) -> Places:
     cwd = str(commands[-1].get("cwd") or run.path / "workspace")
     if root is None:
         return Places(cwd, f"{cwd.removesuffix('/workspace')}/agent")
-    here = os.path.relpath(run.path, root)
+    here = str(run.path).removeprefix(f"{root}/")
     shared = os.path.basename(os.path.dirname(cwd)) != run.path.name
     return Places(f"{os.path.dirname(here) if shared else here}/workspace", f"{here}/agent")
 
