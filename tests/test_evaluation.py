@@ -117,7 +117,8 @@ def counted(run: RunDir) -> float | None:
 
 
 def test_the_first_judged_attempt_counts_and_not_the_second_chance(tmp_path: Path) -> None:
-    assert counted(run_dir(tmp_path, {}, {"score": 0.1}, newest={"score": 0.9})) == 0.1
+    earlier = ({}, {"score": 0.1}, {"score": 0.5})
+    assert counted(run_dir(tmp_path, *earlier, newest={"score": 0.9})) == 0.1
 
 
 def test_a_run_without_earlier_verdicts_counts_itself(tmp_path: Path) -> None:
@@ -319,10 +320,24 @@ def test_an_edit_changes_the_inputs_of_what_depends_on_it_alone(
     assert [name for name in before if before[name] != after[name]] == [part]
 
 
+def test_criteria_that_do_not_lie_beside_the_rubric_are_an_input_of_judges_too(
+    tmp_path: Path,
+) -> None:
+    place = {"criteria_file": "criteria.md", "rubric_file": "expected/rubric.yaml"}
+    write_task(tmp_path / "task", {"validation": place})
+    seen = []
+    for text in ("Good work.", "Better work."):
+        write_files(tmp_path, {"task/criteria.md": text})
+        seen.append(inputs(evaluate(tmp_path)))
+    before, after = seen
+    assert [name for name in before if before[name] != after[name]] == ["judges"]
+
+
 @pytest.mark.parametrize(
     ("change", "part"),
     [
         ({"agent": {"adapter": "command", "command": ["false"]}}, "task"),
+        ({"isolation": "bubblewrap"}, "task"),
         ({"pipeline": [{"name": "test", "run": "true"}]}, "judges"),
         ({"quorum": 1}, "verdict"),
         ({"consensus": "min"}, "verdict"),
