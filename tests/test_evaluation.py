@@ -117,7 +117,7 @@ def counted(run: RunDir) -> float | None:
 
 
 def test_the_first_judged_attempt_counts_and_not_the_second_chance(tmp_path: Path) -> None:
-    earlier = ({}, {"score": 0.1}, {"score": 0.5})
+    earlier: tuple[dict[str, Any], ...] = ({}, {"score": 0.1}, {"score": 0.5})
     assert counted(run_dir(tmp_path, *earlier, newest={"score": 0.9})) == 0.1
 
 

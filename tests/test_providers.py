@@ -108,6 +108,43 @@ def test_one_more_is_let_in_after_a_quiet_time_and_less_often_after_each_failure
     assert provider.state.limit == 2
 
 
+def test_a_later_refusal_shortens_no_pause(provider: Provider) -> None:
+    provider.refused(529, 60.0)
+    provider.refused(529, 1.0)
+    assert provider.state.paused_until > time.time() + 50
+
+
+class HasToWait(Exception):
+    """There is no place now."""
+
+
+def test_after_a_refusal_only_so_many_are_let_in_and_one_by_one(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    patience = patient()
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(provider.turn(patience))
+        provider.refused(429, 0.0)
+
+    def wait(self: Provider, patience: Patience) -> None:
+        raise HasToWait
+
+    monkeypatch.setattr(Provider, "rest", wait)
+    with provider.turn(patience):
+        with pytest.raises(HasToWait), provider.turn(patience):
+            pass
+        now += providers.SPACING
+        with provider.turn(patience):
+            now += providers.SPACING
+            with pytest.raises(HasToWait), provider.turn(patience):
+                pass
+        with provider.turn(patience):
+            pass
+
+
 def test_a_pause_is_for_everybody_and_is_waited_for(provider: Provider, tmp_path: Path) -> None:
     Provider(tmp_path, NAME).refused(429, 0.6)
     patience, started = patient(), time.monotonic()
