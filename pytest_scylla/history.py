@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from .errors import JUDGED
 from .experiment import Price
-from .prices import PriceList, UnknownModel, built_in_prices
+from .opencode import steps, tokens_of
+from .prices import PriceList, UnknownModel, Usage, built_in_prices
 from .results import TokenStats
 from .store import read_json, text_of
 from .tree import ResultsTree, folders
@@ -151,10 +152,19 @@ class _Reader:
         return built_in_prices().with_models(found)
 
     @cached_property
+    def agent(self) -> Mapping[str, Any]:
+        """The agent, as experiment.yaml has it."""
+        return (self.tree.config.get("settings") or {}).get("agent") or {}
+
+    @property
     def free(self) -> bool:
         """The agent costs nothing, whatever it says of it."""
-        agent = (self.tree.config.get("settings") or {}).get("agent") or {}
-        return agent.get("paid") is False
+        return self.agent.get("paid") is False
+
+    @property
+    def model(self) -> str:
+        """The agent's model; "" where it names none."""
+        return str(self.agent.get("model") or "")
 
     def run(self, tier: str, subtest: str, place: str) -> Iterator[Execution]:
         """An execution of the agent and those of its judges."""
@@ -208,8 +218,9 @@ class _Reader:
         stream = Stream(text_of(Path(log)))
         if stream.cost is not None:
             return stream.cost
+        usages = stream.usages or [Usage(self.model, tokens_of(s)) for s in steps(stream.events)]
         try:
-            return self.prices.cost_of(stream.usages) if stream.usages else None
+            return self.prices.cost_of(usages) if usages else None
         except UnknownModel:
             return None
 

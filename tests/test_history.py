@@ -76,6 +76,17 @@ def test_of_a_stream_that_was_cut_its_messages_are_priced_once(tmp_path: Path) -
     assert str(spent(tmp_path)) == f"${usd:.4f} (1 cut off: as far as their logs show)"
 
 
+def test_of_an_opencode_that_was_cut_off_the_steps_that_ended_are_priced(tmp_path: Path) -> None:
+    used = {"input": 1000, "output": 150, "reasoning": 50, "cache": {"write": 0, "read": 5000}}
+    step = {"type": "step_finish", "part": {"reason": "tool-calls", "tokens": used, "cost": 0}}
+    cut_off(tmp_path / "T0/00-a/run_01", stream({"type": "step_start"}, step, step))
+    assert one(tmp_path).usd is None
+    agent = {"adapter": "opencode", "model": f"anthropic/{MODEL}"}
+    config = {"plugin_version": "1", "tiers_to_run": ["T0"], "settings": {"agent": agent}}
+    write_json(tmp_path / "config/experiment.json", config)
+    assert one(tmp_path).usd == pytest.approx(2 * (1000 * 1 + 200 * 5 + 5000 * 0.1) / 1e6)
+
+
 def test_a_program_that_was_ended_after_its_result_says_its_cost_itself(tmp_path: Path) -> None:
     usage = {MODEL: model_usage(100, 50)}
     cut_off(tmp_path / "T0/00-a/run_01", stream(init(), result(modelUsage=usage)))

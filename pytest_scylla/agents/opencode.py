@@ -24,6 +24,7 @@ from pydantic import Field
 
 from .. import claude, openai
 from ..errors import STATUSES, RunError
+from ..opencode import steps, tokens_of
 from ..prices import Usage
 from ..processes import Finished, Invocation
 from ..results import TokenStats, ToolCall, Turn, cut
@@ -216,7 +217,7 @@ class OpenCode(Agent):
                     model=self.model,
                     text=cut("\n".join(texts)),
                     tools=tuple(tools),
-                    token_stats=_stats(part.get("tokens") or {}),
+                    token_stats=tokens_of(part),
                     stop_reason=part.get("reason"),
                 )
                 turns.append(turn)
@@ -231,12 +232,11 @@ class OpenCode(Agent):
     def answer(self, finished: Finished, job: Job) -> Answer:
         """What the events say, and the database in HOME; without it, as far as events go."""
         events = list(json_lines(finished.stdout))
-        steps = [e.get("part") or {} for e in events if e.get("type") == "step_finish"]
         said = [e.get("part") or {} for e in events if e.get("type") == "text"]
         delegated = any((e.get("part") or {}).get("tool") == "task" for e in events)
-        stored = [m for m in _messages(job.home) if _stats(m.get("tokens") or {}).total]
-        asked = stored or steps
-        tokens = [_stats(one.get("tokens") or {}) for one in asked]
+        stored = [message for message in _messages(job.home) if tokens_of(message).total]
+        asked = stored or steps(events)
+        tokens = [tokens_of(one) for one in asked]
         answer = Answer(
             text=str(said[-1].get("text") or "") if said else "",
             tokens=sum(tokens, TokenStats()),
@@ -341,16 +341,6 @@ def _server(server: Mapping[str, Any]) -> dict[str, Any]:
     command = [server.get("command"), *(server.get("args") or ())]
     env = server.get("env") or {}
     return {"type": "local", "command": command, "environment": env, "enabled": True}
-
-
-def _stats(tokens: Mapping[str, Any]) -> TokenStats:
-    cache = tokens.get("cache") or {}
-    return TokenStats(
-        input_tokens=int(tokens.get("input") or 0),
-        output_tokens=int(tokens.get("output") or 0) + int(tokens.get("reasoning") or 0),
-        cache_creation_tokens=int(cache.get("write") or 0),
-        cache_read_tokens=int(cache.get("read") or 0),
-    )
 
 
 def _cost(asked: Sequence[Mapping[str, Any]]) -> float | None:
