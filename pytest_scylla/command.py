@@ -79,15 +79,18 @@ def _report(options: argparse.Namespace) -> int:
     from .reports.export import write_parquet
     from .reports.table import results_below
     from .reports.terminal import closing_table
-    from .reports.writing import write_reports
+    from .reports.writing import write_agents_report, write_reports
     from .tenancy import Tenancy
     from .tree import ResultsTree
 
-    for place in results_below(options.directory):
+    places, tops = results_below(options.directory), dict[Path, None]()
+    for place in places:
         tenancy = Tenancy(place)
         tenancy.take()
         try:
             summary = write_reports(place, keep=ResultsTree(place).foreign)
+            if summary.agent_name:
+                tops.setdefault(place.parent)
             if options.parquet:
                 write_parquet(summary)
         finally:
@@ -95,6 +98,9 @@ def _report(options: argparse.Namespace) -> int:
         files = {"report": place / "report.md", "page": place / "report.html"}
         named = [f"{name}: {os.path.relpath(path)}" for name, path in files.items()]
         _say([*closing_table(summary), *named, ""])
+    for top in tops:
+        write_agents_report(top)
+        _say([f"all agents: {os.path.relpath(top / 'report.html')}"])
     return 0
 
 

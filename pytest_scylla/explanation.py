@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from .evaluation import Run
+from .reports.text import plain
 from .results import CategoryScore, JudgeVote, PipelineResult, RunResult
 from .store import read_model
 
@@ -34,7 +35,7 @@ def explain(run: Run, result: RunResult, nodeid: str) -> str:
     if (run.evaluation.results / result.workspace_path).is_dir():
         lines.append(f"  workspace: {run.evaluation.results / result.workspace_path}")
     lines.append(f"  again:     pytest {shlex.quote(nodeid)} --lf")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def _votes(result: RunResult) -> Iterator[str]:

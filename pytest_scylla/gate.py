@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .errors import EXIT_REGRESSION, InputError
 if TYPE_CHECKING:
     from .recorder import Recorder
     from .reports.regression import Regression
+    from .reports.summary import ExperimentSummary
     from .reports.table import Row
 
 
@@ -69,18 +71,27 @@ class Gate:
                 "itself\n  next: name earlier results, or start new ones with --scylla-fresh"
             )
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Compare, once the reports are written; a tier that got worse fails the session."""
-        if not self.recorder.summaries:
-            return
-        from .reports.regression import find_regressions
-        from .reports.table import rows_of
+    def compare(self, summaries: Sequence[ExperimentSummary]) -> None:
+        """Compare what the session leaves; comparison.json of each experiment is for its reports.
 
-        after = [row for summary in self.recorder.summaries for row in rows_of(summary)]
+        Raises OSError where it cannot be written.
+        """
+        from .reports.comparison import NAME
+        from .reports.regression import comparison, find_regressions
+        from .reports.table import rows_of
+        from .store import write_json
+
+        after = [row for summary in summaries for row in rows_of(summary)]
         names = {row.experiment for row in after}
         before = [row for row in self.before if row.experiment in names]
         self.regression = find_regressions(before, after, self.alpha)
-        if self.regression.worse and session.exitstatus in (0, 1):
+        for summary in summaries:
+            found = comparison(self.regression, str(self.baseline), summary.digest)
+            write_json(summary.path / NAME, found)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A tier that got worse fails the session."""
+        if self.regression and self.regression.worse and session.exitstatus in (0, 1):
             session.exitstatus = EXIT_REGRESSION
 
     @pytest.hookimpl(trylast=True)

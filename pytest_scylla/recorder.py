@@ -314,6 +314,7 @@ class Recorder:
 
     def _write_reports(self) -> None:
         from .evaluation import set_forgeries_aside
+        from .reports.summary import summarise
         from .reports.writing import report, write_agents_report
 
         session = self.config.stash[SESSION]
@@ -321,14 +322,14 @@ class Recorder:
         for path in self.results:
             set_forgeries_aside(path, session.started_at, session.secret)
         afresh = self.config.getoption("scylla_from") == "report"
-        self.summaries = [
-            report(path, new, latest=latest, afresh=afresh)
-            for path, new in self.results.items()
-            if path.is_dir()
-        ]
+        found = [summarise(path, latest=latest) for path in self.results if path.is_dir()]
+        gate = self.config.pluginmanager.get_plugin("scylla-gate")
+        if gate and found:
+            gate.compare(found)
+        self.summaries = [report(one, self.results[one.path], afresh=afresh) for one in found]
         for top in dict.fromkeys(one.path.parent for one in self.summaries if one.agent_name):
             write_agents_report(top, latest=latest)
-            self.overviews.append(top / "report.md")
+            self.overviews.append(top / "report.html")
         self._name_suite()
 
     def _name_suite(self) -> None:

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from pytest_scylla.reports.advice import advice
 from pytest_scylla.reports.components import components
-from pytest_scylla.reports.evidence import plain
 from pytest_scylla.reports.markdown_report import money, number
 from pytest_scylla.reports.summary import summarise
 from pytest_scylla.reports.terminal import rows as terminal_rows
+from pytest_scylla.reports.text import plain
 from pytest_scylla.reports.writing import write_reports
-from pytest_scylla.results import ConfigManifest
+from pytest_scylla.results import AgentResult, ConfigManifest, RunFailure, TokenStats
 from pytest_scylla.statistics import Unknown
+from pytest_scylla.statistics.inference import fewest_in_pair, mann_whitney
 from pytest_scylla.store import write_json
 from tests.support.examples import law, write_result
 from tests.support.experiments import read, snapshot
@@ -85,6 +86,10 @@ def test_terminal_markdown_json_csv_and_page_say_the_same_of_every_tier(results:
         for name, other in {"mean_score": "mean_score", "total_cost": "total_cost",
                             "cop": "cost_of_pass", "pass_rate": "pass_rate"}.items():  # fmt: skip
             assert of_tier[name] == report[other]
+    (agree,) = read(results / "export" / "statistics.json")["judge_agreement"]
+    judges = read(results / "report.json")["judges"]
+    assert agree["alpha_score"] == pytest.approx(judges["alpha_scores"])
+    assert agree["alpha_vote"] == pytest.approx(judges["alpha_passes"])
 
 
 def test_the_runs_and_subtests_of_the_page_are_those_of_the_csv_files(results: Path) -> None:
@@ -214,3 +219,52 @@ def test_no_text_keeps_what_steers_a_terminal_or_turns_the_writing(text: str) ->
 def test_colours_and_titles_of_a_terminal_are_taken_out() -> None:
     assert plain("\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b]8;;http://x\x1b\\link") == "red link"
     assert plain("a\x00b\u202ec\r\n") == "a␀b⟨U+202E⟩c\n"
+
+
+def test_a_run_without_a_verdict_is_in_the_cost_of_pass_of_every_file(tmp_path: Path) -> None:
+    scored(tmp_path, "T0/00-empty", [0.8, 0.9], 0.1)
+    lost = tmp_path / "T0" / "00-empty" / "run_03"
+    write_json(lost / "error.json", RunFailure(kind="no_quorum", message="", stage="judge", at=""))
+    spent = AgentResult(exit_code=0, stdout="", stderr="", token_stats=TokenStats(),
+                        cost_usd=1.0, api_calls=1)  # fmt: skip
+    write_json(lost / "agent" / "result.json", spent)
+    write_reports(tmp_path)
+    costs = [
+        read(tmp_path / "T0" / "report.json")["summary"]["cost_of_pass"],
+        read(tmp_path / "export" / "statistics.json")["tier_descriptives"][0]["cop"],
+        read(tmp_path / "export" / "summary.json")["by_tier"]["T0"]["cop"],
+        float(records(tmp_path / "export" / "subtests.csv")[0]["cop"]),
+    ]
+    assert costs == pytest.approx([1.203 / 2] * 4)
+
+
+def test_what_others_wrote_makes_no_markdown(tmp_path: Path) -> None:
+    hostile = "a | b\n# Head <script>x</script> [c](javascript:x) \x1b[31m`code[0]`\n```\n[d]: x"
+    item = {"achieved": 0.5, "max": 1, "reason": hostile}
+    scores = {"work": {"achieved": 0.5, "max": 1, "score": 0.5, "items": {"R1": item}}}
+    vote = {"model": "m", "judge_number": 1, "score": 0.5, "reasoning": f"={hostile}",
+            "passed": False, "grade": "C", "criteria_scores": scores}  # fmt: skip
+    run = tmp_path / "T0" / "00-a|b [c](d)" / "run_01"
+    write_result(run, 0.5, judge_reasoning=hostile, criteria_scores=scores, judges=[vote])
+    failure = RunFailure(kind="crash", message=hostile, stage="agent", at="")
+    write_json(run.with_name("run_02") / "error.json", failure)
+    write_reports(tmp_path)
+    judged, crashed = (run.with_name(f"run_0{n}") / "report.md" for n in (1, 2))
+    flat = r"a \| b # Head \<script>x\</script> [c]\(javascript:x) `code[0]` ``` [d]\: x"
+    assert f"| work | R1 | 0.5 | 1.0 | {flat} |" in judged.read_text()
+    lines = judged.read_text().splitlines()
+    assert r"> # Head \<script>x\</script> [c]\(javascript:x) `code[0]`" in lines
+    assert "````\na | b\n# Head <script>x</script>" in crashed.read_text()
+    subtest = r"[00-a\|b [c]\(d)](00-a%7Cb%20%5Bc%5D%28d%29/report.md)"
+    assert subtest in (tmp_path / "T0" / "report.md").read_text()
+    (line,) = records(tmp_path / "export" / "judges.csv")
+    assert line["judge_reasoning"] == f"'={hostile}"
+
+
+def test_the_runs_that_a_comparison_takes_are_those_of_the_test_of_ranks() -> None:
+    """Five of each, among six set-ups besides the adopted one: 2/252 * 6 is below 0.05."""
+    assert [fewest_in_pair(n, 0.05) for n in (1, 2, 6)] == [4, 5, 5]
+    for n in (4, 5):
+        p = mann_whitney([1 + place for place in range(n)], [-place for place in range(n)])
+        assert not isinstance(p, Unknown)
+        assert (p.p * 6 < 0.05) == (n >= fewest_in_pair(6, 0.05))

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from ..results import RunResult
 from ..statistics import MISSING, Unknown, scipy_is_there
-from .summary import ExperimentSummary, Figures, SubtestSummary
+from ..statistics.inference import fewest_in_pair, holm, mann_whitney
+from .summary import ExperimentSummary, Figures, SubtestSummary, rank
 
 ALPHA = 0.05
 
@@ -40,15 +41,17 @@ class Contrast:
 
 @dataclass(frozen=True)
 class SetUp:
-    """The best subtest of a tier."""
+    """A subtest, mostly the best one of its tier."""
 
     tier: str
     subtest: SubtestSummary
+    agent: str = ""
+    """Which of an experiment's several agents; empty where it has one."""
 
     @property
     def name(self) -> str:
-        """`T0/00-empty`."""
-        return f"{self.tier}/{self.subtest.id}"
+        """`T0/00-empty`, with several agents `<agent>/T0/00-empty`."""
+        return "/".join(filter(None, (self.agent, self.tier, self.subtest.id)))
 
     @property
     def figures(self) -> Figures:
@@ -80,10 +83,15 @@ EQUAL = "all values are equal"
 
 @dataclass(frozen=True)
 class Advice:
-    """The adopted set-up, and the best ones of the other tiers."""
+    """The adopted set-up, and the best ones of the other tiers, or agents."""
 
     adopted: SetUp
     rivals: tuple[Rival, ...]
+    cheapest: SetUp | None = None
+    """The one with the least cost of pass of all, where that is below the adopted one's: it is not
+    the best of its tier."""
+    among: str = "tier"
+    """What each rival is the best of."""
 
     @property
     def by_cost(self) -> bool:
@@ -99,12 +107,12 @@ class Advice:
     def how_sure(self) -> str:
         """A sentence on what these runs can tell."""
         if not self.rivals:
-            return "There is no other tier to compare it with."
+            return f"There is no other {self.among} to compare it with."
         count = len(self.rivals)
         few = sum(rival.too_few for rival in self.rivals)
         apart = sum(rival.told_apart for rival in self.rivals if not rival.too_few)
         if few == count:
-            return f"Not enough runs to tell: {self.rivals[0].score.reason}."
+            return f"Not enough runs to tell{self._least()}."
         same = count - few - apart
         parts = [
             f"{apart} {_differ(apart)} from it in score or cost by more than chance"
@@ -114,7 +122,20 @@ class Advice:
             f"{few} {'have' if few > 1 else 'has'} not enough runs to tell" if few else "",
         ]
         others = "the other set-up" if count == 1 else f"the {count} other set-ups"
-        return f"Of {others}, {', '.join(part for part in parts if part)}."
+        short = self._least() if apart == 0 else ""
+        return f"Of {others}, {', '.join(part for part in parts if part)}{short}."
+
+    def _least(self) -> str:
+        """How many runs the comparison takes at least, where there are fewer."""
+        if not scipy_is_there():
+            return f": {self.rivals[0].score.reason}"
+        needed = fewest_in_pair(len(self.rivals), ALPHA)
+        set_ups = [self.adopted, *(rival.set_up for rival in self.rivals)]
+        fewest = min(set_ups, key=lambda set_up: set_up.figures.judged)
+        there = fewest.figures.judged
+        if there >= needed:
+            return ""
+        return f": each set-up needs at least {needed} judged runs, and {fewest.name} has {there}"
 
 
 def _differ(count: int) -> str:
@@ -128,9 +149,40 @@ def advice(experiment: ExperimentSummary) -> Advice | None:
         return None
     adopted = SetUp(best.id, best.best)
     others = [SetUp(t.id, t.best) for t in experiment.tiers if t.best and t.id != best.id]
+    return _advice(adopted, others, set_ups(experiment), "tier")
+
+
+def advice_on_agents(agents: Sequence[ExperimentSummary]) -> Advice | None:
+    """Which agent to adopt, with its own best set-up; None where no run has a verdict."""
+    best = [
+        SetUp(one.best.id, one.best.best, one.agent_name)
+        for one in agents
+        if one.best is not None and one.best.best is not None
+    ]
+    if not best:
+        return None
+    adopted = min(best, key=lambda set_up: rank(set_up.subtest))
+    others = [set_up for set_up in best if set_up is not adopted]
+    return _advice(adopted, others, [s for one in agents for s in set_ups(one)], "agent")
+
+
+def set_ups(experiment: ExperimentSummary) -> list[SetUp]:
+    """All subtests."""
+    return [
+        SetUp(tier.id, subtest, experiment.agent_name)
+        for tier in experiment.tiers
+        for subtest in tier.subtests
+    ]
+
+
+def _advice(adopted: SetUp, others: Sequence[SetUp], all: Sequence[SetUp], among: str) -> Advice:
     scores = _contrasts(adopted, others, lambda result: result.judge_score)
     costs = _contrasts(adopted, others, lambda result: result.cost_usd)
-    return Advice(adopted, tuple(map(Rival, others, scores, costs)))
+    cheapest = min(all, key=lambda set_up: rank(set_up.subtest))
+    least, mine = cheapest.figures.cost_of_pass, adopted.figures.cost_of_pass
+    cheaper = least is not None and mine is not None and least < mine
+    rivals = tuple(map(Rival, others, scores, costs))
+    return Advice(adopted, rivals, cheapest if cheaper else None, among)
 
 
 def _contrasts(
@@ -141,8 +193,6 @@ def _contrasts(
     changes = [_mean(values) - _mean(mine) if values and mine else None for values in found]
     if not scipy_is_there():
         return [Contrast(change, None, MISSING.partition("\n")[0]) for change in changes]
-    from ..statistics.inference import holm, mann_whitney
-
     tests = [mann_whitney(values, mine) for values in found]
     corrected = iter(holm([test.p for test in tests if not isinstance(test, Unknown)]))
     return [

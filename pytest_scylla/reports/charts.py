@@ -7,7 +7,7 @@ and on dark ground, and what they say by colour they say by place or by name too
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..history import finished_at
@@ -20,13 +20,11 @@ from .summary import ExperimentSummary, SubtestSummary
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7f7f7f", "#e69f00")
 """Told apart by most people who see colours otherwise: M. Okabe and K. Ito, 2008."""
 
-MOST_NAMED = 60
-"""Points with their tier beside them: more would be written over one another."""
+ROOM_X, ROOM_Y = 0.055, 0.06
+"""Of a chart's width and height: what the name beside a point takes."""
 
 MOST_POINTS = 400
 """Of one series: more make a file heavy, and a picture no clearer."""
-
-Draw = Callable[[], Any]
 
 
 def charts(
@@ -41,6 +39,13 @@ def charts(
         "cost-over-time": _over_time(experiment),
         "judges": _judges(panel),
     }
+    return {name: _rendered(name, chart) for name, chart in drawn.items() if chart is not None}
+
+
+def charts_of_agents(agents: Sequence[ExperimentSummary]) -> dict[str, str]:
+    """Name -> SVG, for the page of an experiment with several agents."""
+    places = [(one.agent_name, s, c, score) for one in agents for _, s, c, score in _places(one)]
+    drawn = {"tiers": _tiers_of_agents(agents), "cost-and-score": _scatter(places, ())}
     return {name: _rendered(name, chart) for name, chart in drawn.items() if chart is not None}
 
 
@@ -93,7 +98,7 @@ def _rendered(name: str, chart: Any) -> str:
     chart.uuid = name
     here = f"#chart-{name}"
     rules = f"{here} .guide.line{{stroke-opacity:.2}}{here} .ci{{stroke-width:2}}"
-    rules += f"{here} .text-overlay text{{fill:currentColor}}"
+    rules += f"{here} .text-overlay text.label{{fill:currentColor}}"
     chart.config.css.append(f"inline:{rules}")
     text = chart.render(is_unicode=True)
     text = _COMMENT.sub("", _SCRIPT.sub("", text))
@@ -115,6 +120,26 @@ def _tiers(experiment: ExperimentSummary) -> Any:
     )
     chart.x_labels = [tier.id for tier in tiers]
     chart.add("pass rate", [_with_interval(tier.figures) for tier in tiers])
+    return chart
+
+
+def _tiers_of_agents(agents: Sequence[ExperimentSummary]) -> Any:
+    names = list(dict.fromkeys(tier.id for one in agents for tier in one.tiers))
+    if not any(one.figures.judged for one in agents):
+        return None
+    chart = _chart(
+        "Bar",
+        "Pass rate of each tier and agent, with 95 % interval",
+        "tier",
+        "pass rate",
+        range=(0, 1),
+        value_formatter=_percent,
+    )
+    chart.x_labels = names
+    for one in agents:
+        found = {tier.id: tier.figures for tier in one.tiers if tier.figures.judged}
+        values = [_with_interval(found[name]) if name in found else None for name in names]
+        chart.add(one.agent_name, values)
     return chart
 
 
@@ -145,7 +170,11 @@ def pareto(experiment: ExperimentSummary) -> list[tuple[str, SubtestSummary]]:
     return found
 
 
-def _places(experiment: ExperimentSummary) -> Iterator[tuple[str, SubtestSummary, float, float]]:
+Place = tuple[str, SubtestSummary, float, float]
+"""Tier or agent, subtest, mean cost, mean score."""
+
+
+def _places(experiment: ExperimentSummary) -> Iterator[Place]:
     for tier in experiment.tiers:
         for subtest in tier.subtests:
             cost, score = subtest.figures.mean_cost, subtest.figures.mean_score
@@ -154,32 +183,55 @@ def _places(experiment: ExperimentSummary) -> Iterator[tuple[str, SubtestSummary
 
 
 def _cost_and_score(experiment: ExperimentSummary) -> Any:
-    places = list(_places(experiment))
+    front = [(s.figures.mean_cost, s.figures.mean_score) for _, s in pareto(experiment)]
+    return _scatter(list(_places(experiment)), front)
+
+
+def _scatter(places: Sequence[Place], front: Sequence[tuple[Any, Any]]) -> Any:
+    """A point for each set-up; the first of a place names its series."""
     if not places:
         return None
     chart = _chart(
         "XY",
-        "Mean cost and mean score of every subtest",
-        "USD a run",
+        "Mean cost and mean score of every set-up",
+        "mean cost of a run, USD",
         "mean score",
         stroke=False,
         dots_size=5,
-        print_labels=len(places) <= MOST_NAMED,
+        print_labels=True,
         x_value_formatter=_usd,
         value_formatter=_score,
     )
-    for name in dict.fromkeys(tier for tier, *_ in places):
+    named = _with_room(places)
+    for name in dict.fromkeys(series for series, *_ in places):
         points = [
-            {"value": (cost, score), "label": tier}
-            for tier, s, cost, score in places
-            if tier == name
+            {"value": (cost, score), **({"label": name} if at in named else {})}
+            for at, (series, _, cost, score) in enumerate(places)
+            if series == name
         ]
         chart.add(name, points[:MOST_POINTS])
-    front = pareto(experiment)
-    line = [(s.figures.mean_cost, s.figures.mean_score) for _, s in front]
-    style = {"width": 2, "dasharray": "6, 4"}
-    chart.add("Pareto front", line, stroke=True, show_dots=len(line) < 2, stroke_style=style)
+    if front:
+        style = {"width": 2, "dasharray": "6, 4"}
+        one = len(front) < 2
+        chart.add("Pareto front", front, stroke=True, show_dots=one, stroke_style=style)
     return chart
+
+
+def _with_room(places: Sequence[Place]) -> set[int]:
+    """The points with a name beside them: none where it would be written over another one."""
+    costs, scores = [place[2] for place in places], [place[3] for place in places]
+    width = (max(costs) - min(costs)) or 1.0
+    height = (max(scores) - min(scores)) or 1.0
+    found: list[int] = []
+    for at, (_, _, cost, score) in enumerate(places):
+        near = (
+            abs(cost - costs[other]) / width < ROOM_X
+            and abs(score - scores[other]) / height < ROOM_Y
+            for other in found
+        )
+        if not any(near):
+            found.append(at)
+    return set(found)
 
 
 def _usd(value: float) -> str:

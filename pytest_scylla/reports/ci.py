@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .markdown_report import HEAD, NONE, row, table
+from .markdown_report import HEAD, NONE, against_baseline, best_set_up, row, table
 from .summary import ExperimentSummary, Figures
+from .text import markdown
 
 if TYPE_CHECKING:
     from .regression import Regression
@@ -18,10 +19,8 @@ def step_summary(experiments: Sequence[ExperimentSummary], regression: Regressio
     if regression is not None:
         from .regression import notes, table_of, verdict
 
-        head, *lines = table_of(regression)
-        parts.append(f"## Against the baseline\n\n**{verdict(regression)}**\n")
-        parts += [table(head, lines)] if lines else []
-        parts += ["\n".join(f"- {note.strip()}" for note in notes(regression)) + "\n"]
+        found = verdict(regression), table_of(regression), notes(regression)
+        parts.append(against_baseline(*found))
     return "\n".join(parts)
 
 
@@ -30,10 +29,8 @@ def _experiment(experiment: ExperimentSummary) -> str:
         [tier.id, *row(tier.figures), tier.best.id if tier.best else NONE]
         for tier in experiment.tiers
     ]
-    best = experiment.best
-    name = f"{best.id}/{best.best.id}" if best and best.best else NONE
-    total = ["all", *row(experiment.figures), name]
-    return f"## {experiment.id}\n\n{table(['tier', *HEAD, 'best'], [*lines, total])}"
+    total = ["all", *row(experiment.figures), best_set_up(experiment)]
+    return f"## {markdown(experiment.id)}\n\n{table(['tier', *HEAD, 'best'], [*lines, total])}"
 
 
 def suite_properties(experiment: ExperimentSummary) -> Iterator[tuple[str, str]]:

@@ -42,6 +42,17 @@ def components(experiment: ExperimentSummary) -> list[Component]:
     return sorted((c for c in found if c is not None), key=lambda c: -abs(c.score))
 
 
+def parts_of(subtest: SubtestSummary) -> dict[str, list[str]] | None:
+    """What a set-up puts into the workspace, by kind; None where that is not recorded."""
+    manifest = read_model(subtest.path / "config_manifest.json", ConfigManifest)
+    if manifest is None:
+        return None
+    found: dict[str, list[str]] = {}
+    for kind, name in _parts(manifest.resources):
+        found.setdefault(kind, []).append(name)
+    return found
+
+
 def _resources(subtest: SubtestSummary) -> Mapping[str, Any]:
     manifest = read_model(subtest.path / "config_manifest.json", ConfigManifest)
     return manifest.resources if manifest else {}

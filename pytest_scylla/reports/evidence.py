@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..results import JudgeVote, PipelineResult, cut
 from ..store import RunDir, read_model
 from .markdown_report import FILES as REPORTED
 from .summary import RunSummary
+from .text import plain
 
 LONGEST = 20_000
 """Characters of one text."""
@@ -34,26 +34,6 @@ FILES = {
     "pipeline": "pipeline.json",
     "error": "error.json",
 }
-
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b[\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?"  # OSC and its kin: titles, links
-    r"|\x1b[ -/]*[0-~]?"  # two characters
-)
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
-)
-
-
-def plain(text: str) -> str:
-    """Text without ANSI sequences; other controls, and those that turn the direction of writing,
-    are named: they would show something else than what is there."""
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    return _CONTROLS.sub(lambda found: _named(ord(found[0])), text)
-
-
-def _named(code: int) -> str:
-    return chr(0x2400 + code) if code < 0x20 else f"⟨U+{code:04X}⟩"
 
 
 def shown(value: Any) -> Any:

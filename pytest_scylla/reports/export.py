@@ -13,6 +13,7 @@ from ..statistics import implementation_rate, mean, median
 from ..store import now, read_json, write_bytes, write_json, write_text
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary
 from .table import COLUMNS, Row, rows_of
+from .text import for_spreadsheet
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 """Names of the columns, and the rows."""
@@ -113,7 +114,7 @@ def _judges(experiment: ExperimentSummary) -> Iterator[list[Any]]:
         for vote in run.votes:
             rate = implementation_rate(vote.criteria_scores)
             judge = [vote.model, vote.judge_number, vote.score, rate, vote.passed, vote.grade]
-            yield [*cell, *judge, vote.is_valid, vote.reasoning]
+            yield [*cell, *judge, vote.is_valid, for_spreadsheet(vote.reasoning)]
 
 
 def _criteria(experiment: ExperimentSummary) -> Iterator[list[Any]]:

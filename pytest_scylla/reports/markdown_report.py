@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ..results import JudgeVote, PipelineResult
 from ..statistics import mean
 from ..store import read_model
+from .comparison import Comparison
 from .panel import PanelFigures, own_totals
 from .spending import Spending
 from .summary import (
@@ -18,6 +19,7 @@ from .summary import (
     TierSummary,
     link,
 )
+from .text import fenced, linked, markdown, quoted
 
 NONE = "–"
 
@@ -43,11 +45,7 @@ def rate(figures: Figures) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return str(text).replace("|", "\\|").replace("\n", " ")
+    return "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines) + "\n"
 
 
 def run_report(run: RunSummary) -> str:
@@ -56,15 +54,15 @@ def run_report(run: RunSummary) -> str:
     result = run.result
     if result is None:
         reason = run.failure.message if run.failure else "it has not run to its end"
-        kind = f" ({run.failure.kind})" if run.failure else ""
-        parts += [f"**No verdict**{kind}: this run counts in no score.\n", f"```\n{reason}\n```\n"]
+        kind = f" ({markdown(run.failure.kind)})" if run.failure else ""
+        parts += [f"**No verdict**{kind}: this run counts in no score.\n", fenced(reason)]
     else:
         word = "passed" if result.judge_passed else "failed"
         parts += [
             f"**{word}**, score {result.judge_score:.3f} (grade {result.judge_grade}"
             + (f", threshold {result.pass_threshold:g}" if result.pass_threshold else "")
             + f"), cost {money(result.cost_usd)}\n",
-            f"{result.judge_reasoning}\n",
+            quoted(result.judge_reasoning),
             table(
                 ["judge", "model", "score", "passed", "grade", "own total", "own vote", "cost"],
                 [_judge(vote) for vote in result.judges],
@@ -80,7 +78,7 @@ def run_report(run: RunSummary) -> str:
         if result.timed_out:
             parts.append("The agent reached its limit and was judged on what it left.\n")
         if result.tampering:
-            files = ", ".join(f"`{name}`" for name in result.tampering)
+            files = ", ".join(markdown(name) for name in result.tampering)
             parts.append(f"**Tampering**: left above the workspace and set aside: {files}\n")
     if run.attempts > 1:
         parts.append(
@@ -115,7 +113,7 @@ def _pipeline(run: RunSummary) -> str:
     rows = [
         [s.name, s.status.replace("_", " "), f"{s.duration_seconds:.1f} s"] for s in result.steps
     ]
-    found = "".join(f"- {line}\n" for line in result.findings(most=100))
+    found = "".join(f"- {markdown(line)}\n" for line in result.findings(most=100))
     return f"{table(['step', 'status', 'duration'], rows)}\n{found}"
 
 
@@ -151,8 +149,11 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
     """One subtest."""
     rows = [
         [
-            f"[{run.name}]({link(run.path, subtest.path)}/report.md)"
-            + (" ↻" if run.attempts > 1 else ""),
+            linked(
+                run.name,
+                f"{link(run.path, subtest.path)}/report.md",
+                " ↻" if run.attempts > 1 else "",
+            ),
             number(run.result.judge_score) if run.result else NONE,
             run.result.judge_grade if run.result else NONE,
             outcome(run),
@@ -164,7 +165,8 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
     ]
     head = ["run", "score", "grade", "verdict", "cost", "duration", "tokens"]
     return (
-        f"# {tier} / {subtest.id}\n\n[tier](../report.md) · [what it puts into the workspace]"
+        f"# {markdown(tier)} / {markdown(subtest.id)}\n\n"
+        f"[tier](../report.md) · [what it puts into the workspace]"
         f"(config_manifest.json)\n\n{_figures(subtest.figures)}\n{table(head, rows)}"
         "\n↻: more than one execution.\n"
         f"{_several(subtest.figures)}"
@@ -182,25 +184,34 @@ def tier_report(tier: TierSummary) -> str:
     """One tier."""
     rows = [
         [
-            f"[{s.id}]({link(s.path, tier.path)}/report.md)"
-            + (" ★" if tier.best and s.id == tier.best.id else ""),
+            linked(
+                s.id,
+                f"{link(s.path, tier.path)}/report.md",
+                " ★" if tier.best and s.id == tier.best.id else "",
+            ),
             *row(s.figures),
         ]
         for s in tier.subtests
     ]
     return (
-        f"# {tier.id}\n\n[experiment]({tier.above}/report.md)\n\n{_figures(tier.figures)}\n"
+        f"# {markdown(tier.id)}\n\n[experiment]({tier.above}/report.md)\n\n"
+        f"{_figures(tier.figures)}\n"
         f"{table(['subtest', *HEAD], rows)}\n★: the best subtest, which others inherit.\n"
     )
 
 
 def experiment_report(
-    experiment: ExperimentSummary, money_spent: Spending, panel: PanelFigures, surety: str = ""
+    experiment: ExperimentSummary,
+    money_spent: Spending,
+    panel: PanelFigures,
+    surety: str = "",
+    against: Comparison | None = None,
 ) -> str:
-    """The whole experiment; `surety` says how sure its differences are."""
+    """The whole experiment; `surety` says how sure its differences are, `against` what became of
+    earlier results."""
     rows = [
         [
-            f"[{tier.id}]({link(tier.path, experiment.path)}/report.md)",
+            linked(tier.id, f"{link(tier.path, experiment.path)}/report.md"),
             *row(tier.figures),
             _best_link(tier, experiment),
         ]
@@ -209,17 +220,30 @@ def experiment_report(
     best = experiment.best
     up = "[all agents](../report.md)\n\n" if experiment.agent_name else ""
     said = (
-        f"Least cost of pass: **{best.id}/{best.best.id}**, {money(experiment.frontier)}.\n"
+        f"Least cost of pass: **{markdown(best_set_up(experiment))}**, "
+        f"{money(experiment.frontier)}.\n"
         if best and best.best and experiment.frontier is not None
         else ""
     )
     return (
-        f"# {experiment.id}\n\n{up}{_figures(experiment.figures)}\n"
+        f"# {markdown(experiment.id)}\n\n{up}{_figures(experiment.figures)}\n"
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}{surety}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
         f"{judges(panel)}"
+        + (against_baseline(against.verdict, against.table, against.notes) if against else "")
     )
+
+
+def against_baseline(verdict: str, lines: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """A session's results against earlier ones: the verdict, the tiers, what else is to be known.
+
+    `lines`: head and a line for each tier.
+    """
+    head, *rows = lines
+    listed = "".join(f"- {markdown(note.strip())}\n" for note in notes)
+    tiers = f"{table(head, rows)}\n" if rows else ""
+    return f"\n## Against the baseline\n\n**{markdown(verdict)}**\n\n{tiers}{listed}"
 
 
 SEATS = ["judge", "model", "asked", "valid", "not asked", "mean score", "cost", "each"]
@@ -279,24 +303,37 @@ def judges(panel: PanelFigures) -> str:
 def agents_report(agents: Sequence[ExperimentSummary]) -> str:
     """The agents of an experiment side by side: all their runs, and tier by tier."""
     rows = [
-        [f"[{one.agent_name}]({one.agent_name}/report.md)", *row(one.figures), _best_set_up(one)]
+        [
+            linked(one.agent_name, f"{one.agent_name}/report.md"),
+            *row(one.figures),
+            best_set_up(one),
+        ]
         for one in agents
     ]
-    tiers = dict.fromkeys(tier.id for one in agents for tier in one.tiers)
-    by_tier = [
-        [f"[{tier.id}]({one.agent_name}/{tier.id}/report.md)", one.agent_name, *row(tier.figures)]
-        for name in tiers
-        for one in agents
-        for tier in one.tiers
-        if tier.id == name
+    tiers = [
+        [
+            linked(tier.id, f"{one.agent_name}/{tier.id}/report.md"),
+            one.agent_name,
+            *row(tier.figures),
+        ]
+        for one, tier in by_tier(agents)
     ]
     return (
         f"# {agents[0].id.partition('/')[0]}\n\n{table(['agent', *HEAD, 'best'], rows)}\n"
-        f"## Tier by tier\n\n{table(['tier', 'agent', *HEAD], by_tier)}"
+        f"## Tier by tier\n\n{table(['tier', 'agent', *HEAD], tiers)}"
     )
 
 
-def _best_set_up(experiment: ExperimentSummary) -> str:
+def by_tier(agents: Sequence[ExperimentSummary]) -> list[tuple[ExperimentSummary, TierSummary]]:
+    """The tiers of all agents: every tier beside that of the other agents."""
+    names = dict.fromkeys(tier.id for one in agents for tier in one.tiers)
+    return [
+        (one, tier) for name in names for one in agents for tier in one.tiers if tier.id == name
+    ]
+
+
+def best_set_up(experiment: ExperimentSummary) -> str:
+    """The set-up that is adopted: `T0/00-empty`."""
     best = experiment.best
     return f"{best.id}/{best.best.id}" if best and best.best else NONE
 
@@ -315,7 +352,7 @@ def _list_differences(figures: Figures) -> str:
 
 def _best_link(tier: TierSummary, experiment: ExperimentSummary) -> str:
     best = tier.best
-    return f"[{best.id}]({link(best.path, experiment.path)}/report.md)" if best else NONE
+    return linked(best.id, f"{link(best.path, experiment.path)}/report.md") if best else NONE
 
 
 HEAD = ["runs", "passed", "failed", "errors", "pass rate", "mean score", "cost", "cost of pass"]

@@ -3,6 +3,21 @@
 // (textContent): nothing here makes HTML of a string.
 (() => {
   const byId = (id) => document.getElementById(id);
+  const theme = byId("theme");
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  theme.addEventListener("click", () => {
+    const now = document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
+    document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
+  });
+  // After the first rows are painted: milliseconds since the page was asked for.
+  const ready = () => requestAnimationFrame(() => setTimeout(() => {
+    document.documentElement.dataset.ready = performance.now().toFixed(0);
+  }));
+  if (!byId("data")) {
+    ready(); // the page of several agents has no runs
+    return;
+  }
+
   const data = JSON.parse(byId("data").textContent);
   const runs = data.runs;
   const total = runs.number.length;
@@ -365,21 +380,12 @@
     else if (event.key === "/" && !typing) { event.preventDefault(); byId("text").focus(); }
   });
 
-  // -- light and dark, paper ------------------------------------------------------------------------
+  // -- paper ------------------------------------------------------------------------
 
-  const theme = byId("theme");
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  theme.addEventListener("click", () => {
-    const now = document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
-    document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
-  });
   window.addEventListener("beforeprint", () => draw(true, true));
   window.addEventListener("afterprint", () => draw(true));
 
   select();
   follow();
-  // After the first rows are painted: milliseconds since the page was asked for.
-  requestAnimationFrame(() => setTimeout(() => {
-    document.documentElement.dataset.ready = performance.now().toFixed(0);
-  }));
+  ready();
 })();

@@ -16,18 +16,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from ..statistics import Unknown
+from ..statistics import Unknown, scipy_is_there
 from ..store import digest, write_text
 from . import charts as drawn
-from .advice import Advice, Rival, advice
-from .components import Component, components
-from .evidence import evidence, plain
+from .advice import Advice, Rival, advice, advice_on_agents
+from .comparison import Comparison
+from .components import Component, components, parts_of
+from .evidence import evidence
 from .markdown_report import (
     HEAD,
     NONE,
     SEATS,
+    best_set_up,
+    by_tier,
     money,
     number,
     outcome,
@@ -38,7 +42,8 @@ from .markdown_report import (
 )
 from .panel import PanelFigures, own_totals
 from .spending import Spending
-from .summary import ExperimentSummary, RunSummary, SubtestSummary, link
+from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, link
+from .text import plain
 
 NAME = "report.html"
 CHARTS = "charts"
@@ -56,18 +61,35 @@ Places = list[tuple[str, SubtestSummary, RunSummary]]
 
 
 def write_page(
-    experiment: ExperimentSummary, money_spent: Spending, panel: PanelFigures, *, keep: bool = False
+    experiment: ExperimentSummary,
+    money_spent: Spending,
+    panel: PanelFigures,
+    against: Comparison | None = None,
+    *,
+    keep: bool = False,
 ) -> None:
     """report.html and charts/ of a results directory, unless they are made from these runs."""
     path = experiment.path / NAME
-    made_from = digest([experiment.digest, money_spent.usd, money_spent.unknown])
+    said = against.model_dump() if against else None
+    made_from = digest(
+        [experiment.digest, money_spent.usd, money_spent.unknown, said, scipy_is_there()]
+    )
     if path.exists() and (keep or _made_from(path) == made_from):
         return
     parts = components(experiment)
     pictures = drawn.charts(experiment, panel, parts)
     for name, svg in pictures.items():
         write_text(experiment.path / CHARTS / f"{name}.svg", svg)
-    write_text(path, page(experiment, money_spent, panel, parts, pictures, made_from))
+    write_text(path, page(experiment, money_spent, panel, against, parts, pictures, made_from))
+
+
+def write_agents_page(results: Path, agents: Sequence[ExperimentSummary]) -> None:
+    """The page of an experiment with several agents, unless it is made from these runs."""
+    path = results / NAME
+    made_from = digest([[one.digest for one in agents], scipy_is_there()])
+    if path.exists() and _made_from(path) == made_from:
+        return
+    write_text(path, agents_page(agents, drawn.charts_of_agents(agents), made_from))
 
 
 _MARK = "<!-- made from: "
@@ -79,35 +101,120 @@ def _made_from(path: Path) -> str:
     return start.partition(_MARK)[2].partition(" ")[0]
 
 
+FILES = ("report.md", "report.json")
+EXPORTS = ("export/runs.csv", "export/statistics.json")
+
+
 def page(
     experiment: ExperimentSummary,
     money_spent: Spending,
     panel: PanelFigures,
+    against: Comparison | None,
     parts: Sequence[Component],
     pictures: dict[str, str],
     made_from: str,
 ) -> str:
     """The whole file."""
-    script, style = _file("page.js"), _file("page.css")
     places = [(t.id, s, run) for t in experiment.tiers for s in t.subtests for run in s.runs]
     data, chunks = _data(experiment, places)
+    up = ("../report.html",) if experiment.agent_name else ()
+    sections = list(_sections(experiment, money_spent, panel, against, parts, pictures))
+    return _whole(
+        title=experiment.id,
+        about=_about(experiment, panel),
+        files=(*up, *FILES, *EXPORTS),
+        answer=_answer(advice(experiment), experiment.figures),
+        contents=[*((s.id, s.title) for s in sections if s.body), *RUN_SECTIONS],
+        main="\n".join(map(str, sections)) + _file("runs.html"),
+        tail=_embedded(data, chunks),
+        made_from=made_from,
+    )
+
+
+RUN_SECTIONS = (("map", "Every run"), ("runs", "Runs"), ("compare", "Side by side"))
+"""Of runs.html."""
+
+
+def agents_page(
+    agents: Sequence[ExperimentSummary], pictures: dict[str, str], made_from: str
+) -> str:
+    """The page of an experiment with several agents: they side by side; each has its own page."""
+    figures = Figures(tuple(run for one in agents for run in one.figures.runs))
+    sections = [
+        _section("agents", "Agents", _agents(agents)),
+        _section("tiers", "Tier by tier", _by_agent(agents), _drawn(pictures.get("tiers"))),
+        _section("cost-and-score", "Cost and score", _drawn(pictures.get("cost-and-score"))),
+    ]
+    count = sum(len(tier.subtests) for one in agents for tier in one.tiers)
+    about = [f"{len(agents)} agents", f"{len(figures.runs)} runs of {count} set-ups"]
+    return _whole(
+        title=agents[0].id.partition("/")[0],
+        about=" · ".join(about),
+        files=FILES,
+        answer=_answer(advice_on_agents(agents), figures),
+        contents=[(s.id, s.title) for s in sections if s.body],
+        main="\n".join(map(str, sections)),
+        tail="",
+        made_from=made_from,
+    )
+
+
+def _whole(
+    *,
+    title: str,
+    about: str,
+    files: Sequence[str],
+    answer: str,
+    contents: Sequence[tuple[str, str]],
+    main: str,
+    tail: str,
+    made_from: str,
+) -> str:
+    script = _file("page.js")
     secret = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    names = {"../report.html": "all agents"}
     return Template(_file("page.html")).substitute(
         made_from=f"{_MARK}{made_from} -->",
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{secret}'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
-        title=_text(experiment.id),
-        agent=_text(experiment.agent),
-        answer=_answer(advice(experiment), experiment),
-        sections="\n".join(_sections(experiment, money_spent, panel, parts, pictures)),
-        style=style,
-        script=script,
-        data=_json(data),
-        chunks="\n".join(
-            f'<script type="text/plain" id="chunk-{place}">{text}</script>'
-            for place, text in enumerate(chunks)
+        title=_text(title),
+        about=_text(about),
+        files="\n".join(
+            f'<a href="{path}">{names.get(path, path.rpartition("/")[2])}</a>' for path in files
         ),
+        answer=answer,
+        contents="".join(f'<a href="#{id}">{name}</a>' for id, name in contents),
+        main=main,
+        tail=tail,
+        style=_file("page.css"),
+        script=script,
     )
+
+
+def _embedded(data: dict[str, Any], chunks: Sequence[str]) -> str:
+    """The runs, for page.js."""
+    packed = [
+        f'<script type="text/plain" id="chunk-{place}">{text}</script>'
+        for place, text in enumerate(chunks)
+    ]
+    return "\n".join([f'<script type="application/json" id="data">{_json(data)}</script>', *packed])
+
+
+def _about(experiment: ExperimentSummary, panel: PanelFigures) -> str:
+    """What was run, in a line."""
+    judges = ", ".join(dict.fromkeys(seat.models for seat in panel.seats if seat.models))
+    subtests = sum(len(tier.subtests) for tier in experiment.tiers)
+    found = [
+        f"agent {experiment.agent}" if experiment.agent else "",
+        f"judged by {judges}" if judges else "",
+        f"{_count(len(experiment.figures.runs), 'run')} of {_count(subtests, 'set-up')} in "
+        f"{_count(len(experiment.tiers), 'tier')}",
+    ]
+    return " · ".join(filter(None, found))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def _file(name: str) -> str:
@@ -127,49 +234,76 @@ def _text(text: object) -> str:
 # -- the answer ------------------------------------------------------------------------------------
 
 
-def _answer(found: Advice | None, experiment: ExperimentSummary) -> str:
+def _answer(found: Advice | None, all: Figures) -> str:
     if found is None:
         return _paragraphs(
             "<strong>No answer yet: no run has a verdict.</strong>",
-            f"{len(experiment.figures.runs)} runs, {experiment.figures.errors} without a verdict: "
-            '<a href="#failures">why</a>.',
+            f"{_count(len(all.runs), 'run')}, {all.errors} without a verdict"
+            + (': <a href="#failures">why</a>.' if all.errors else "."),
         )
     figures = found.adopted.figures
     if not figures.passed:
+        none = f"no {found.among}'s best set-up" if all.passed else "no set-up"
         return _paragraphs(
-            "<strong>Adopt none of them yet: no set-up has passed.</strong>",
+            f"<strong>Adopt none of them yet: {none} has passed.</strong>",
             f"The highest median score is that of {_set_up(found.adopted.name)}: "
-            f"{number(figures.median_score)}, with {figures.judged} judged runs.",
+            f"{number(figures.median_score)}, with {_count(figures.judged, 'judged run')}.",
         )
     return _headline(found) + _rivals(found)
 
 
 def _headline(found: Advice) -> str:
     figures = found.adopted.figures
-    why = "the lowest cost of pass" if found.by_cost else "the highest median score"
-    better = found.highest
-    other = (
-        f"If the score matters more than the money: {_set_up(better.set_up.name)} has a mean score "
-        f"of {number(better.set_up.figures.mean_score)} instead of {number(figures.mean_score)}, "
-        f"for {money(better.set_up.figures.mean_cost)} a run ({_sure(better)})."
-        if better
-        else "No other tier's best has a higher mean score."
-    )
     return (
         f'<p class="adopt">Adopt <strong>{_set_up(found.adopted.name)}</strong></p>'
+        f'<p class="what">{_text(_what(found.adopted.subtest))}</p>'
         '<dl class="facts">'
         f"<div><dt>What it costs</dt><dd>{money(figures.cost_of_pass)}"
         f"<small>for each pass; {money(figures.mean_cost)} a run</small></dd></div>"
         f"<div><dt>How often it passes</dt><dd>{_text(rate(figures))}"
-        f"<small>of {figures.judged} judged runs, with 95 % interval</small></dd></div>"
+        f"<small>{figures.passed} of {_count(figures.judged, 'judged run')}; 95 % interval in "
+        "brackets</small></dd></div>"
         f"<div><dt>Mean score</dt><dd>{number(figures.mean_score)}"
-        f"<small>standard deviation {number(figures.deviation)}</small></dd></div></dl>"
+        f"<small>of 1; standard deviation {number(figures.deviation)}</small></dd></div></dl>"
         + _paragraphs(
-            f"Why: {why} among the best set-ups of the tiers. {other}",
-            f"<strong>How sure:</strong> {_text(found.how_sure())} The best of each tier was "
-            "picked by these same runs, which flatters it a little.",
+            f"<strong>Why:</strong> {_why(found)}",
+            f"<strong>How sure:</strong> {_text(found.how_sure())} The best of each {found.among} "
+            "was picked by these same runs, which flatters it a little.",
         )
     )
+
+
+def _why(found: Advice) -> str:
+    figures, better, cheaper = found.adopted.figures, found.highest, found.cheapest
+    least = "the lowest cost of pass" if found.by_cost else "the highest median score"
+    said = [f"{least} among the best set-ups of the {found.among}s."]
+    if better:
+        said.append(
+            f"If the score matters more: {_set_up(better.set_up.name)} has a mean score of "
+            f"{number(better.set_up.figures.mean_score)} instead of {number(figures.mean_score)}, "
+            f"for {money(better.set_up.figures.mean_cost)} a run ({_sure(better)})."
+        )
+    else:
+        said.append(f"No other {found.among}'s best has a higher mean score.")
+    if cheaper:
+        said.append(
+            f"If only the cost matters: {_set_up(cheaper.name)} passes for "
+            f"{money(cheaper.figures.cost_of_pass)}, with a mean score of "
+            f"{number(cheaper.figures.mean_score)}; it is not the best of its tier."
+        )
+    return " ".join(said)
+
+
+def _what(subtest: SubtestSummary) -> str:
+    """What the set-up consists of, from its manifest."""
+    parts = parts_of(subtest)
+    if parts is None:
+        return ""
+    said = [
+        f"{kind}{'s' if len(names) > 1 and not kind.endswith('s') else ''} {', '.join(names)}"
+        for kind, names in parts.items()
+    ]
+    return f"The set-up: {'; '.join(said)}." if said else "The set-up: nothing but the prompt."
 
 
 def _sure(rival: Rival) -> str:
@@ -196,7 +330,7 @@ def _rivals(found: Advice) -> str:
     figures = found.adopted.figures
     mine = [found.adopted.name + " (adopted)", *_beside(figures), "", ""]
     lines = [mine, *(_rival(rival) for rival in found.rivals)]
-    return _folded("Beside the best of the other tiers", _table(head, lines, "words"))
+    return _folded(f"Beside the best of the other {found.among}s", _table(head, lines, "words"))
 
 
 def _beside(figures: Any) -> list[str]:
@@ -221,35 +355,127 @@ def _paragraphs(*parts: str) -> str:
 # -- sections --------------------------------------------------------------------------------------
 
 
+class Section(NamedTuple):
+    """A part of the page with a heading; without a body it is left out."""
+
+    id: str
+    title: str
+    body: str
+
+    def __str__(self) -> str:
+        if not self.body:
+            return ""
+        return f'<section id="{self.id}"><h2>{self.title}</h2>{self.body}</section>'
+
+
+def _section(id: str, title: str, *parts: str) -> Section:
+    return Section(id, title, "".join(parts))
+
+
 def _sections(
     experiment: ExperimentSummary,
     money_spent: Spending,
     panel: PanelFigures,
+    against: Comparison | None,
     parts: Sequence[Component],
     pictures: dict[str, str],
-) -> Iterator[str]:
-    picture = {name: _figure(name, svg) for name, svg in pictures.items()}
-    yield _section("tiers", "Tiers", _tiers(experiment, money_spent), picture.get("tiers", ""))
-    yield _section(
-        "cost-and-score", "Cost and score", picture.get("cost-and-score", ""), _front(experiment)
-    )
-    yield _section("components", "What each component adds", _components(parts, picture))
+) -> Iterator[Section]:
+    yield _section("baseline", "Against the baseline", _against(against) if against else "")
+    tiers = _tiers(experiment, money_spent)
+    yield _section("tiers", "Tiers", tiers, _picture(pictures, "tiers"), _words())
+    scatter = _picture(pictures, "cost-and-score")
+    yield _section("cost-and-score", "Cost and score", scatter, _set_ups(experiment))
+    yield _section("components", "What each component adds", _components(parts, pictures))
     yield _section("failures", "Failures", _failures(experiment))
-    yield _section(
-        "criteria", "Criteria by tier", picture.get("criteria", ""), _criteria(experiment)
+    criteria = _criteria(experiment)
+    yield _section("criteria", "Criteria by tier", _picture(pictures, "criteria"), criteria)
+    yield _section("judges", "Judges", _judges(panel), _picture(pictures, "judges"))
+    yield _section("time", "Cost over time", _picture(pictures, "cost-over-time"))
+
+
+def _picture(pictures: dict[str, str], name: str) -> str:
+    file = f'<figcaption><a href="{CHARTS}/{name}.svg">as SVG</a></figcaption>'
+    return _drawn(pictures.get(name), file)
+
+
+def _drawn(svg: str | None, caption: str = "") -> str:
+    return f'<figure class="chart">{svg}{caption}</figure>' if svg else ""
+
+
+WORDS = {
+    "tier": "a kind of set-up: prompts, skills, tools, sub-agents, and combinations of them",
+    "set-up": "tier/subtest: what an agent was given to work with",
+    "best subtest": "the set-up of the tier with the highest median score; near ties go to the one "
+    "with fewer tokens",
+    "best": "the set-up that is to be adopted of this agent: the lowest cost of pass among the "
+    "best of its tiers",
+    "runs": "how often an agent was given the task, with these set-ups",
+    "judged": "runs with a verdict; the others count in no rate and in no mean",
+    "errors": "runs without a verdict: they have no score",
+    "pass rate": "passed of the judged runs; in brackets its 95 % interval (Wilson)",
+    "mean score": "of the judged runs; 1 is all that the rubric asks for",
+    "mean cost": "USD of a judged run, agent and judges",
+    "cost": "USD of all these runs, agents and judges",
+    "cost of pass": "USD for each run that passed: cost / passed",
+    "front": "no other set-up has a higher mean score at the same mean cost or less",
+    "cells": "runs that both sides have judged: the same experiment, tier, subtest and number",
+    "p": "chance of such a loss or a greater one, had nothing changed; corrected (Holm) for the "
+    "number of tiers",
+    "score beside the adopted": "Mann and Whitney's test; p is corrected (Holm) for the number of "
+    "set-ups",
+    "cost beside the adopted": "the same test, of the costs",
+    "own total": "what the judge itself added up; the program computes the score from the items",
+    "valid": "judgments that could be read and count",
+    "not asked": "two judges before it agreed",
+}
+"""Head of a column -> what it means."""
+
+
+def _words() -> str:
+    shown = ("tier", "errors", "pass rate", "mean score", "cost", "cost of pass", "best subtest")
+    said = "".join(f"<dt>{word}</dt><dd>{WORDS[word]}</dd>" for word in shown)
+    return _folded("What the columns mean", f'<dl class="words-of">{said}</dl>')
+
+
+def _against(against: Comparison) -> str:
+    """A session's results beside earlier ones: as in the terminal."""
+    head, *lines = against.table
+    notes = "".join(f"<li>{_text(note.strip())}</li>" for note in against.notes)
+    said = f'<p class="verdict {"failed" if against.worse else ""}">{_text(against.verdict)}</p>'
+    where = _paragraphs(
+        f"Compared with <code>{_text(against.baseline)}</code>, cell by cell. The chance of a "
+        f"false alarm over all tiers is {against.alpha:g}."
     )
-    yield _section("judges", "Judges", _judges(panel), picture.get("judges", ""))
-    yield _section("time", "Cost over time", picture.get("cost-over-time", ""))
+    return said + (_table(head, lines, "words") if lines else "") + where + f"<ul>{notes}</ul>"
 
 
-def _section(id: str, title: str, *parts: str) -> str:
-    body = "".join(parts)
-    return f'<section id="{id}"><h2>{title}</h2>{body}</section>' if body else ""
+def _agents(agents: Sequence[ExperimentSummary]) -> str:
+    lines = [
+        [_linked(one.agent_name, f"{one.agent_name}/{NAME}"), *row(one.figures), best_set_up(one)]
+        for one in agents
+    ]
+    return _table(["agent", *HEAD, "best"], lines, "words") + _paragraphs(
+        "Each agent has a page of its own, with its runs. <code>scylla compare</code> with the "
+        "directories of two agents compares them run by run."
+    )
 
 
-def _figure(name: str, svg: str) -> str:
-    file = f'<a href="{CHARTS}/{name}.svg">as SVG</a>'
-    return f'<figure class="chart">{svg}<figcaption>{file}</figcaption></figure>'
+def _by_agent(agents: Sequence[ExperimentSummary]) -> str:
+    lines = [
+        [tier.id, _linked(one.agent_name, f"{one.agent_name}/{NAME}#tiers"), *row(tier.figures)]
+        for one, tier in by_tier(agents)
+    ]
+    return _table(["tier", "agent", *HEAD], lines, "second")
+
+
+class _Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def _linked(text: str, path: str) -> str:
+    return _Html(f'<a href="{quote(path, safe="/#")}">{_text(text)}</a>')
 
 
 def _folded(title: str, body: str) -> str:
@@ -258,7 +484,7 @@ def _folded(title: str, body: str) -> str:
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "") -> str:
     """`kind`: `words` where the last column is text, `sum` where the last line is a sum."""
-    heads = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
+    heads = "".join(map(_head, head))
     rows = ["".join(_cell(place, cell) for place, cell in enumerate(line)) for line in lines]
     body = "".join(f"<tr>{cells}</tr>" for cells in rows)
     return (
@@ -267,10 +493,17 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]], kind: str = "") 
     )
 
 
+def _head(text: str) -> str:
+    meaning = WORDS.get(text)
+    title = f' title="{_text(meaning)}"' if meaning else ""
+    return f'<th scope="col"{title}>{_text(text)}</th>'
+
+
 def _cell(place: int, text: str) -> str:
+    said = text if isinstance(text, _Html) else _text(text)
     if place == 0:
-        return f'<th scope="row"><bdi>{_text(text)}</bdi></th>'
-    return f"<td><bdi>{_text(text)}</bdi></td>"
+        return f'<th scope="row"><bdi>{said}</bdi></th>'
+    return f"<td><bdi>{said}</bdi></td>"
 
 
 def _tiers(experiment: ExperimentSummary, money_spent: Spending) -> str:
@@ -278,36 +511,35 @@ def _tiers(experiment: ExperimentSummary, money_spent: Spending) -> str:
         [tier.id, *row(tier.figures), tier.best.id if tier.best else NONE]
         for tier in experiment.tiers
     ]
-    best = experiment.best
-    adopted = f"{best.id}/{best.best.id}" if best and best.best else NONE
-    lines.append(["all", *row(experiment.figures), adopted])
+    lines.append(["all", *row(experiment.figures), best_set_up(experiment)])
     return _table(["tier", *HEAD, "best subtest"], lines, "sum words") + _paragraphs(
         f"Spent so far, over all sessions and attempts: {_text(money_spent)}. "
         f"{_text(repeated(experiment.figures))}"
     )
 
 
-def _front(experiment: ExperimentSummary) -> str:
+def _set_ups(experiment: ExperimentSummary) -> str:
+    """Every subtest, and which of them are on the Pareto front."""
+    front = {(tier, s.id) for tier, s in drawn.pareto(experiment)}
     lines = [
         [
-            f"{tier}/{s.id}",
-            number(s.figures.mean_score),
+            f"{tier.id}/{s.id}",
+            *row(s.figures),
             money(s.figures.mean_cost),
-            rate(s.figures),
-            str(s.figures.judged),
+            "✓" if (tier.id, s.id) in front else "",
         ]
-        for tier, s in drawn.pareto(experiment)
+        for tier in experiment.tiers
+        for s in tier.subtests
     ]
-    if not lines:
-        return ""
-    head = ["on the Pareto front", "mean score", "mean cost", "pass rate", "judged"]
-    return _paragraphs(
-        "On the dashed line are the subtests that no other beats: none has a higher mean score at "
-        "the same mean cost or less."
-    ) + _folded("As a table", _table(head, lines))
+    said = _paragraphs(
+        "On the dashed line, the Pareto front, are the set-ups that no other beats: none has a "
+        "higher mean score at the same mean cost or less."
+    )
+    head = ["set-up", *HEAD, "mean cost", "front"]
+    return (said if front else "") + _folded("Every set-up, as a table", _table(head, lines))
 
 
-def _components(parts: Sequence[Component], picture: dict[str, str]) -> str:
+def _components(parts: Sequence[Component], pictures: dict[str, str]) -> str:
     if not parts:
         return ""
     lines = [
@@ -332,9 +564,10 @@ def _components(parts: Sequence[Component], picture: dict[str, str]) -> str:
     return (
         _paragraphs(
             "Mean score of the subtests that have a component, less that of those without it. "
-            "It is a comparison, not a cause: subtests that have one component have others too."
+            "It is a comparison, not a cause: subtests that have one component have others too. "
+            "The lines are 95 % intervals; there is none where one side has a single subtest."
         )
-        + picture.get("components", "")
+        + _picture(pictures, "components")
         + _folded("As a table", _table(head, lines))
     )
 

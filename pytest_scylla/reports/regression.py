@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..statistics import Unknown
 from ..statistics.comparison import Difference, Pair, compare, fewest_units, more_runs
 from ..statistics.inference import holm
+from .comparison import Comparison
 from .markdown_report import NONE, number
 from .table import Key, Row
 from .terminal import columns
@@ -110,14 +111,28 @@ def find_regressions(
 
 def _other_agents(before: Sequence[Row], after: Sequence[Row]) -> tuple[str, str] | None:
     """Where each side has one agent, and not the same: the comparison is of the agents."""
-    old, new = ({row.agent_model for row in rows} for rows in (before, after))
+    old, new = ({_agent(row) for row in rows} for rows in (before, after))
     if len(old) == len(new) == 1 and old != new:
         return old.pop(), new.pop()
     return None
 
 
+def _agent(row: Row) -> str:
+    """Its model; with its name, where it is one of several of an experiment."""
+    name = row.experiment.partition("/")[2]
+    return f"{name} ({row.agent_model})" if name else row.agent_model
+
+
 def _by_key(rows: Sequence[Row], any_agent: bool) -> dict[Key, Row]:
-    return {row.key._replace(agent_model="") if any_agent else row.key: row for row in rows}
+    """`any_agent`: agents of one experiment (`<experiment>/<agent>`) have the same cells."""
+    if not any_agent:
+        return {row.key: row for row in rows}
+    return {row.key._replace(experiment=task_of(row), agent_model=""): row for row in rows}
+
+
+def task_of(row: Row) -> str:
+    """The experiment, of whichever of its agents the run is: they have one task."""
+    return row.experiment.partition("/")[0]
 
 
 def _cause(before: Row, after: Row) -> Cause | None:
@@ -154,10 +169,9 @@ def _tiers(pairs: Sequence[tuple[Row, Row]], alpha: float) -> Iterator[TierChang
 
 
 def _pair(before: Row, after: Row) -> Pair:
-    """The agents of an experiment (`<experiment>/<agent>`) have one task."""
     assert before.score is not None
     assert after.score is not None
-    return Pair(after.experiment.partition("/")[0], before.score, after.score)
+    return Pair(task_of(after), before.score, after.score)
 
 
 def _standing(difference: Difference, p: float, alpha: float, share: float) -> Standing:
@@ -206,6 +220,8 @@ def notes(regression: Regression) -> list[str]:
     if regression.agents:
         before, after = regression.agents
         lines.append(f"the agents are not the same: {before or '?'} before, {after or '?'} now")
+        if regression.tiers:
+            lines.append("cells were matched by experiment, tier, subtest and run")
     if not regression.tiers:
         lines.append("no cell is judged in both: there is nothing to compare")
     counts = {
@@ -242,3 +258,45 @@ def lines_of(regression: Regression) -> list[str]:
     figures = columns([line[:-1] for line in table])
     lines = [f"{left}  {line[-1]}" for left, line in zip(figures, table, strict=True)]
     return [*lines, *notes(regression), verdict(regression)]
+
+
+def comparison(regression: Regression, baseline: str, made_from: str) -> Comparison:
+    """The record of it for the files of one experiment, which was read as `made_from`."""
+    return Comparison(
+        made_from=made_from,
+        baseline=baseline,
+        alpha=regression.alpha,
+        worse=regression.worse,
+        verdict=verdict(regression),
+        table=table_of(regression),
+        notes=notes(regression),
+        tiers=[_figures(tier) for tier in regression.tiers],
+        flips=[
+            {
+                **flip.after.key._asdict(),
+                "before": _word(flip.before),
+                "after": _word(flip.after),
+                "cause": flip.cause,
+            }
+            for flip in regression.flips
+        ],
+    )
+
+
+def _figures(tier: TierChange) -> dict[str, Any]:
+    found = tier.difference
+    interval = None if isinstance(found.interval, Unknown) else list(found.interval)
+    return {
+        "tier": tier.tier,
+        "cells": found.cells,
+        "tasks": found.tasks,
+        "passed_before": tier.passed[0],
+        "passed_after": tier.passed[1],
+        "score_before": found.before,
+        "score_after": found.after,
+        "change": found.change,
+        "interval": interval,
+        "p_value": tier.p,
+        "standing": tier.standing,
+        "said": tier.said,
+    }

@@ -70,12 +70,12 @@ def statistics_of(experiments: Sequence[ExperimentSummary]) -> dict[str, Any]:
 
 def statistics(rows: Sequence[Row], votes: Votes) -> dict[str, Any]:
     """All of it. Without scipy, what needs it is left out, and `left_out` says so."""
-    judged = [row for row in rows if row.passed is not None]
+    judged = _judged(rows)
     wholes = list(_groups(judged, "experiment", "agent_model"))
     found: dict[str, Any] = {
         "alpha": ALPHA,
         "left_out": None if scipy_is_there() else MISSING,
-        "tier_descriptives": [_described(group) for group in _tiers(judged)],
+        "tier_descriptives": [_described(group) for group in _tiers(rows) if _judged(group[1])],
         "pass_at_k": [_several(group) for group in _subtests(judged)],
         "judge_agreement": [
             _agreement(group, votes) for group in _groups(rows, "experiment", "agent_model")
@@ -109,6 +109,10 @@ def differences(statistics: Mapping[str, Any]) -> str:
     return "".join(lines)
 
 
+def _judged(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.passed is not None]
+
+
 def _groups(rows: Sequence[Row], *names: str) -> Iterator[Group]:
     """The runs that have these columns in common, in the order of the table."""
     found: dict[tuple[str, ...], list[Row]] = {}
@@ -136,10 +140,12 @@ def _values(rows: Sequence[Row], metric: str) -> list[float]:
 
 
 def _described(group: Group) -> dict[str, Any]:
-    place, rows = group
+    """As in report.json: a run without a verdict is in the cost of pass, as far as its own cost is
+    known, and in nothing else."""
+    place, rows = group[0], _judged(group[1])
     passed = sum(bool(row.passed) for row in rows)
-    costs = [row.cost_usd for row in rows]
-    known, whole = _values(rows, "cost_usd"), total(costs)
+    known, whole = _values(rows, "cost_usd"), total([row.cost_usd for row in rows])
+    others = [row.cost_usd or 0.0 for row in group[1] if row.passed is None]
     return {
         **place,
         "n": len(rows),
@@ -148,7 +154,7 @@ def _described(group: Group) -> dict[str, Any]:
         "mean_score": mean(_values(rows, "score")),
         "mean_cost": None if whole is None else whole / len(rows),
         "median_cost": median(known) if len(known) == len(rows) else None,
-        "cop": cost_of_pass(whole, passed),
+        "cop": cost_of_pass(total([whole, *others]), passed),
     }
 
 

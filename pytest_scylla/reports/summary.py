@@ -310,7 +310,7 @@ class ExperimentSummary:
         """The tier whose best subtest has the lowest cost of pass; then the higher score, then
         the earlier tier. Without any known cost: the highest score."""
         with_best = [tier for tier in self.tiers if tier.best is not None]
-        return min(with_best, key=_rank, default=None)
+        return min(with_best, key=lambda tier: rank(tier.best), default=None)
 
     @property
     def frontier(self) -> float | None:
@@ -319,10 +319,10 @@ class ExperimentSummary:
         return min((cost for cost in found if cost is not None), default=None)
 
 
-def _rank(tier: TierSummary) -> tuple[float, float]:
-    assert tier.best is not None
-    cost = tier.best.figures.cost_of_pass
-    score = tier.best.figures.median_score or 0.0
+def rank(best: SubtestSummary | None) -> tuple[float, float]:
+    """Of set-ups the lowest is adopted: the least cost of pass, then the highest median score."""
+    cost = best.figures.cost_of_pass if best else None
+    score = (best.figures.median_score if best else None) or 0.0
     return (float("inf") if cost is None else cost, -score)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .markdown_report import HEAD, NONE, repeated, row
+from .markdown_report import HEAD, NONE, best_set_up, repeated, row
 from .panel import own_totals, panel_figures
 from .summary import ExperimentSummary
 
@@ -17,7 +17,7 @@ def rows(experiment: ExperimentSummary) -> list[list[str]]:
     found = [["tier", *HEAD, "best subtest"]]
     for tier in experiment.tiers[:LONGEST]:
         found.append([tier.id, *row(tier.figures), tier.best.id if tier.best else NONE])
-    return [*found, ["all", *row(experiment.figures), _best(experiment)]]
+    return [*found, ["all", *row(experiment.figures), best_set_up(experiment)]]
 
 
 def closing_table(experiment: ExperimentSummary) -> list[str]:
@@ -35,11 +35,6 @@ def columns(table: Sequence[Sequence[str]]) -> list[str]:
         "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
         for first, *others in table
     ]
-
-
-def _best(experiment: ExperimentSummary) -> str:
-    best = experiment.best
-    return f"{best.id}/{best.best.id}" if best and best.best else NONE
 
 
 def _line(cells: list[str], widths: list[int]) -> str:

@@ -13,22 +13,21 @@ from ..statistics import scipy_is_there
 from ..store import RunDir, now, read_json, write_json
 from ..tree import ResultsTree, folders
 from . import json_report, markdown_report
+from .comparison import comparison_of
 from .export import write_exports
-from .page import write_page
+from .page import write_agents_page, write_page
 from .panel import panel_figures
 from .spending import spent
 from .statistics_report import differences, statistics_of
 from .summary import ExperimentSummary, RunSummary, summarise, summarise_run
 
 
-def report(
-    results: Path, new: bool, *, latest: bool = False, afresh: bool = False
-) -> ExperimentSummary:
+def report(experiment: ExperimentSummary, new: bool, *, afresh: bool = False) -> ExperimentSummary:
     """Reports after a session. In a tree of ProjectScylla in which nothing is `new` the reports
     stay as they are. `afresh`: as for `write_reports`."""
-    if ResultsTree(results).foreign and not new:
-        return summarise(results, latest=latest)
-    return write_reports(results, latest=latest, afresh=afresh)
+    if new or not ResultsTree(experiment.path).foreign:
+        _write_all(experiment, keep=False, afresh=afresh)
+    return experiment
 
 
 def write_reports(
@@ -45,7 +44,14 @@ def write_reports(
     of subtests that name the runs they would be made from are left alone.
     """
     experiment = summarise(results, latest=latest)
+    _write_all(experiment, keep=keep, afresh=afresh)
+    return experiment
+
+
+def _write_all(experiment: ExperimentSummary, *, keep: bool, afresh: bool) -> None:
+    results = experiment.path
     money, panel = spent(results), panel_figures(experiment)
+    against = comparison_of(experiment)
     write_exports(experiment, keep=keep)
     surety = differences(write_statistics(experiment, keep=keep))
     for tier in experiment.tiers:
@@ -66,17 +72,16 @@ def write_reports(
     _write(
         results,
         json_report.experiment_report(experiment, money, panel),
-        markdown_report.experiment_report(experiment, money, panel, surety),
+        markdown_report.experiment_report(experiment, money, panel, surety, against),
         keep,
     )
     path = results / "checkpoint.json"
     _write_json(path, checkpoint(experiment, ResultsTree(results)), keep, "last_updated_at")
-    write_page(experiment, money, panel, keep=keep)
-    return experiment
+    write_page(experiment, money, panel, against, keep=keep)
 
 
 def write_agents_report(results: Path, *, latest: bool = False) -> list[ExperimentSummary]:
-    """The report of an experiment with several agents, each with a results directory in `results`.
+    """Reports and page of an experiment with several agents, each with a directory in `results`.
 
     Returns their summaries, also of those that the session did not touch.
     """
@@ -86,6 +91,7 @@ def write_agents_report(results: Path, *, latest: bool = False) -> list[Experime
     if agents:
         data, text = json_report.agents_report(agents), markdown_report.agents_report(agents)
         _write(results, data, text, keep=False)
+        write_agents_page(results, agents)
     return agents
 
 

@@ -134,6 +134,18 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> Test | Unkn
     return _test(stats.mannwhitneyu(first, second, alternative="two-sided"))
 
 
+def fewest_in_pair(comparisons: int, alpha: float) -> int:
+    """Values in each of two groups from which on `mann_whitney` can find p < alpha at all.
+
+    Corrected (Holm) for so many comparisons: of the C(2n, n) orders of their values, two are the
+    clearest.
+    """
+    values = FEWEST_IN_PAIR
+    while 2 / math.comb(2 * values, values) * comparisons >= alpha:
+        values += 1
+    return values
+
+
 def cliffs_delta(
     first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95
 ) -> Effect | Unknown:

@@ -46,6 +46,20 @@ def test_a_tier_that_got_worse_fails_the_session(
     assert "## toy" in text
     assert "| T0 | 6 | 0 | 6 | 0 |" in text
     assert "**T0: worse" in text
+    compared = read(toy.path("comparison.json"))
+    assert [(t["tier"], t["change"], t["standing"]) for t in compared["tiers"]] == [
+        ("T0", -1.0, "worse"),
+        ("T1", 0.0, "no worse"),
+    ]
+    page, report = toy.path("report.html").read_text(), toy.path("report.md").read_text()
+    shown = page.partition("Against the baseline</h2>")[2].partition("</section>")[0]
+    for line in compared["table"]:
+        assert all(f"<bdi>{cell}</bdi>" in shown for cell in line) or line[0] == "tier"
+        assert f"| {' | '.join(line)} |" in text
+        assert f"| {' | '.join(line)} |" in report
+    assert compared["verdict"].replace("<", "&lt;") in shown
+    assert compared["notes"][0] == "flipped verdicts: 6"
+    assert "flipped verdicts: 6" in shown
     suite = ElementTree.parse(pytester.path / "junit.xml").find(".//testsuite/properties")
     assert suite is not None
     properties = {p.get("name"): p.get("value") for p in suite}

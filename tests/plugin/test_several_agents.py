@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+from pytest_scylla.reports.regression import find_regressions
+from pytest_scylla.reports.table import read_table
 from tests.support.experiments import (
     MODES,
     Experiment,
@@ -75,6 +77,17 @@ def test_every_agent_has_all_runs_and_its_own_best(
     assert "[keen](keen/report.md)" in text
     assert "[T0](plain/T0/report.md)" in text
     assert "[all agents](../report.md)" in toy.path("keen/report.md").read_text()
+    overview = toy.path("report.html").read_text()
+    assert '<a href="keen/report.html">keen</a>' in overview
+    assert "Adopt <strong><bdi>keen/T0/01-rules</bdi></strong>" in overview
+    assert '<a href="../report.html">all agents</a>' in toy.path("keen/report.html").read_text()
+    before, after = (read_table(toy.path(agent)) for agent in ("plain", "keen"))
+    compared = find_regressions(before, after)
+    assert [(t.tier, t.difference.cells, t.passed) for t in compared.tiers] == [
+        ("T0", 2, (1, 1)),
+        ("T5", 1, (1, 1)),
+    ]
+    assert compared.agents == ("plain (command)", "keen (command)")
 
     again = toy.run("--lf", *mode)
     again.assert_outcomes(failed=2)
