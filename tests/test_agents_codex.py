@@ -158,3 +158,18 @@ RECONNECTING = "Reconnecting... 1/5 (exceeded retry limit, last status: {})"
 )
 def test_a_request_that_it_repeats_is_told_by_its_own_event_alone(event: Any, told: Any) -> None:
     assert AGENT.refusal(json.dumps(event)) == told
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"), [("429 Too Many Requests", "rate_limit"), ("500 No", "api_error")]
+)
+def test_a_time_limit_while_the_api_refused_is_an_error_of_the_api(
+    tmp_path: Path, why: str, kind: str
+) -> None:
+    refused = {"type": "error", "message": RECONNECTING.format(why)}
+    found = answer(tmp_path, lines(BEGAN, refused), usage("1", input_tokens=9), timed_out=True)
+    assert found.error is not None
+    assert (found.error.kind, found.tokens.input_tokens) == (kind, 9)
+    went_on = {"type": "item.completed", "item": {"type": "agent_message", "text": "Done."}}
+    found = answer(tmp_path, lines(BEGAN, refused, went_on), timed_out=True)
+    assert (found.error, found.limited) == (None, True)

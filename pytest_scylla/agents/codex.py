@@ -417,10 +417,19 @@ def _error(
     if failed or kind:
         message = str(session.error.get("message") or (failed and failed[-1]["error"]["message"]))
         return RunError.of(kind or "agent_error", f"Codex gave up: {message[:500]}", _step(kind))
+    if finished.timed_out and events[-1].get("type") == "error":
+        return _still_asking(str(events[-1].get("message")))
     done = any(event.get("type") == "turn.completed" for event in events)
     if finished.timed_out or (done and not finished.exit_code):
         return None
     return crash("Codex", finished)
+
+
+def _still_asking(said: str) -> RunError:
+    """The time was up while it repeated a request that the API had refused."""
+    found = LAST_STATUS.search(said)
+    kind = STATUSES.get(int(found[1]), "api_error") if found else "api_error"
+    return RunError.of(kind, f"Codex was asking the API again when the time was up: {said[:500]}")
 
 
 def _step(kind: str | None) -> str | None:
