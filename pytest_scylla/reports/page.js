@@ -100,7 +100,7 @@
     COLUMNS.forEach(([title, , text], column) => {
       const cell = element("td");
       if (column === 2) append(cell, element("a", text(run), { href: `#${node(run)}`, tabindex: -1 }));
-      else append(cell, element("bdi", text(run)));
+      else append(cell, element("bdi", text(run), title === "subtest" ? { title: text(run) } : {}));
       if (title === "outcome") cell.className = kind(run);
       append(row, cell);
     });
@@ -192,13 +192,14 @@
 
   // -- every run at a glance ------------------------------------------------------------------------
 
+  const titles = data.subtests.map((one) => `${data.tiers[one.tier]}/${one.id}`);
   const cells = () => {
     const table = element("table");
     const bySubtest = data.subtests.map(() => []);
     for (let run = 0; run < total; run++) bySubtest[runs.subtest[run]].push(run);
     data.subtests.forEach((one, place) => {
       const row = append(element("tr"), append(element("th", null, { scope: "row" }),
-        element("bdi", `${data.tiers[one.tier]}/${one.id}`)));
+        element("bdi", titles[place], { title: titles[place] })));
       for (const run of bySubtest[place]) {
         const text = (runs.grade[run] ?? "!") + (word(run) === "failed" ? "×" : "");
         const cell = element("a", text, {
@@ -222,7 +223,6 @@
 
   // -- two subtests ---------------------------------------------------------------------------------
 
-  const titles = data.subtests.map((one) => `${data.tiers[one.tier]}/${one.id}`);
   const choose = (list, place) => {
     append(list, ...titles.map((title, at) => element("option", title, { value: at })));
     list.value = Math.min(place, titles.length - 1);
