@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -28,6 +29,7 @@ from ..opencode import steps, tokens_of
 from ..prices import Usage
 from ..processes import Finished, Invocation
 from ..results import TokenStats, ToolCall, Turn, cut
+from ..store import text_of
 from ..tiers import Files, Setup
 from . import Agent, Answer, Job, ask_version, crash, find_program, json_lines, markdown_head
 
@@ -245,7 +247,7 @@ class OpenCode(Agent):
             turns=len(asked),
             model=self.model,
         )
-        error = _error(events, finished, job.setup)
+        error = _error(events, finished, job)
         if error is not None:
             return replace(answer, stop_reason=error.kind, error=error)
         if finished.timed_out:
@@ -362,10 +364,11 @@ def _tool_call(part: Mapping[str, Any]) -> ToolCall:
     )
 
 
-def _error(
-    events: Sequence[Mapping[str, Any]], finished: Finished, setup: Setup
-) -> RunError | None:
-    """Why there is nothing to judge, if so: from events and exit status."""
+def _error(events: Sequence[Mapping[str, Any]], finished: Finished, job: Job) -> RunError | None:
+    """Why there is nothing to judge, if so: from events, OpenCode's own log and exit status."""
+    if finished.timed_out and (said := _last_refusal(job.home)):
+        asking = "OpenCode was waiting to ask the API again when the time was up"
+        return RunError.of("api_error", f"{asking}: {said[:500]}")
     if not events:
         if finished.timed_out:
             return RunError.of("not_started", "OpenCode had not begun in time")
@@ -376,6 +379,16 @@ def _error(
     if finished.exit_code and not finished.timed_out:
         return crash("OpenCode", finished)
     return None
+
+
+def _last_refusal(home: Path) -> str | None:
+    """What the API answered to the last request, where that failed: it writes a line when it asks,
+    and one when that comes to nothing."""
+    log = text_of(home / ".local" / "share" / "opencode" / "log" / "opencode.log")
+    asked = re.findall(r'^timestamp=.* message=(stream|"stream error") (.*)$', log, re.M)
+    if not asked or asked[-1][0] == "stream":
+        return None
+    return str(asked[-1][1].partition("error.error=")[2])
 
 
 def _api_error(error: Mapping[str, Any]) -> RunError:

@@ -46,6 +46,8 @@ SUBTESTS: dict[str, dict[str, Any]] = {
     "T2/02-lost": {"mcp_servers": [{"name": "lost", "command": "/no/such/server"}]},
     "T3/01-helper": {"agents": {"names": ["helper"]}},
 }
+TIME = 45
+"""Seconds: time enough to begin, on a busy machine too."""
 KINDS = {"T0/02-refused": "auth", "T2/02-lost": "mcp"}
 FIRST_STEPS = {
     "T1/01-skills": Reply(tools=(ToolUse("skill", {"name": "corner-cases"}),)),
@@ -73,6 +75,8 @@ def model(body: Body, prefix: str) -> Answer:
     subtest = subtest_of(body)
     if subtest == "T0/02-refused":
         return Failure(401, "invalid key", {"x-should-retry": "false"})
+    if subtest == "T0/03-late" and turn_of(body):
+        return Failure(429, headers={"retry-after": "600"})
     if "AGENT-BODY" in system_text(body):
         return Reply("The helper helped.", usage=Usage(100, 50, 30, 70))
     first = FIRST_STEPS.get(subtest)
@@ -91,6 +95,8 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Observed:
         options["executable"] = str(opencode_binary())
         options["env"] = {"PATH": f"{os.environ['PATH']}:{ripgrep().parent}"}
         make_experiment(place, "open", SUBTESTS, adapter="opencode", **options)
+        late: dict[str, Any] = {"adapter": "opencode", "timeout": TIME}
+        make_experiment(place, "late", {"T0/03-late": {}}, **options, **late)
         write_files(place, FOREIGN_FILES)
         return observe(place, model, [("experiments", *TWO_WORKERS)])
 
@@ -99,7 +105,7 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Observed:
 
 def test_every_set_up_passes_and_a_refused_key_is_an_error(ablation: Observed) -> None:
     found = outcomes(ablation.said[0])
-    assert (found["passed"], found["errors"]) == (len(SUBTESTS) - 2, 2), ablation.said[0]
+    assert (found["passed"], found["errors"]) == (len(SUBTESTS) - 2, 3), ablation.said[0]
     for subtest, kind in KINDS.items():
         run = ablation.results("open") / subtest / "run_01"
         assert read(run / "error.json")["kind"] == kind
@@ -139,3 +145,10 @@ def test_what_sub_agents_used_is_counted_and_nothing_is_asked_that_nobody_counts
     usd = (130 * 1.0 + 65 * 5.0 + 39 * 1.25 + 91 * 0.10) / 1e6
     assert found["cost_usd"] == pytest.approx(usd)
     assert found["list_cost_usd"] == pytest.approx(usd)
+
+
+def test_a_time_limit_while_the_api_refused_is_an_error_of_the_api(ablation: Observed) -> None:
+    run = ablation.results("late") / "T0/03-late/run_01"
+    assert read(run / "error.json")["kind"] == "api_error"
+    assert not (run / "run_result.json").exists()
+    assert read(run / "agent/result.json")["token_stats"]["input_tokens"] == 10
