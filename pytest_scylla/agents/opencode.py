@@ -73,6 +73,14 @@ TOOLS = {
 """Its permissions -> the tools of a tier that leave each on; `edit` is for all that write."""
 
 
+ERRORS = {
+    "ProviderAuthError": "auth",
+    "ContextOverflowError": "prompt_too_long",
+    "ContentFilterError": "refusal",
+}
+"""What OpenCode calls an error -> kind of error."""
+
+
 class OpenCode(Agent):
     """Options of `adapter: opencode`."""
 
@@ -394,8 +402,7 @@ def _last_refusal(home: Path) -> str | None:
 def _api_error(error: Mapping[str, Any]) -> RunError:
     data = error.get("data") or {}
     status = data.get("statusCode")
-    kinds = {"ProviderAuthError": "auth", "ContextOverflowError": "prompt_too_long"}
-    kind = kinds.get(str(error.get("name"))) or (
+    kind = ERRORS.get(str(error.get("name"))) or (
         STATUSES.get(status, "api_error") if isinstance(status, int) else "agent_error"
     )
     return RunError.of(kind, f"OpenCode gave up: {str(data.get('message'))[:500]}")
