@@ -392,6 +392,26 @@ def reasons(todos: Iterable[Todo]) -> list[str]:
     return [*lines, f"why: {more} × other reasons (--scylla-explain)"] if more else lines
 
 
+def heirs(todos: Iterable[Todo]) -> Iterator[str]:
+    """Cached runs whose inputs are not known before the session has done its work."""
+    todos = tuple(todos)
+    busy = {_tier(one, one.run.subtest.tier) for one in todos if one.kind != "cached"}
+    number = sum(
+        any(_tier(one, tier) in busy for tier in one.run.subtest.inherit_best_from)
+        for one in todos
+        if one.kind == "cached"
+    )
+    if number:
+        yield (
+            f"not known yet: {number} cached runs inherit from tiers with work to do; where the "
+            "best subtest there changes, they are run again"
+        )
+
+
+def _tier(one: Todo, tier: str) -> tuple[str, str]:
+    return one.run.evaluation.experiment.title, tier
+
+
 def grounds(todos: Iterable[Todo]) -> list[str]:
     """What the figures rest on: how many executions on history, and each assumption."""
     known: Counter[str] = Counter()
@@ -481,7 +501,7 @@ def forecast(
     todos = list(by_id.values())
     if not todos:
         return []
-    lines = [*columns(rows(todos)), *reasons(todos)]
+    lines = [*columns(rows(todos)), *reasons(todos), *heirs(todos)]
     if all(one.kind == "cached" for one in todos):
         return [*lines, "nothing is left to do: the next session costs nothing"]
     seconds = {id: _seconds(one) for id, one in by_id.items()}

@@ -97,6 +97,11 @@ def test_a_plan_before_between_and_after_the_work(paid: Experiment) -> None:
     assert row(fourth, "all")[:5] == ["6", "0", "0", "6", "6"]
     assert dollars(row(fourth, "all")[7]) == dollars(row(fourth, "all")[8]) == pytest.approx(1.5)
     fourth.stdout.fnmatch_lines("why: 6 × judge_01: changed: *rubric*")
+    paid.configure(runs=3)
+    paid.write("task/expected/rubric.yaml", ASKS)
+    more = paid.run(*PLAN)
+    assert row(more, "all")[:4] == ["9", "6", "3", "0"]
+    more.stdout.fnmatch_lines("not known yet: 2 cached runs inherit from tiers with work to do;*")
 
 
 def test_what_the_options_ask_for_is_in_the_plan(pytester: pytest.Pytester) -> None:
