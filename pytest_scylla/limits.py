@@ -43,12 +43,21 @@ class Budget:
             expected = self._ledger.expected(key, assumed)
             committed = self._ledger.committed
             if expected > 0 and committed + expected > self.limit:
-                raise NotRun(
-                    f"budget: ${committed:.4f} of ${self.limit:.4f} are spent or reserved and this "
-                    f"would cost about ${expected:.4f}; it stays for the next session"
-                )
+                raise NotRun(self._no_room(committed, expected))
             self._append({"reserve": key, "usd": expected})
             return expected
+
+    def _no_room(self, committed: float, expected: float) -> str:
+        if expected > self.limit:
+            return (
+                f"budget: this alone would cost about ${expected:.4f}, and all of the budget is "
+                f"${self.limit:.4f} (next: raise it; before a run has told what it costs, "
+                "max_cost_usd in the task's config.yaml is what is expected of an agent)"
+            )
+        return (
+            f"budget: ${committed:.4f} of ${self.limit:.4f} are spent or reserved and this "
+            f"would cost about ${expected:.4f}; it stays for the next session"
+        )
 
     def settle(self, key: str, actual: float | None) -> None:
         """Say what `key` has cost; None: not known, so that what was expected stands."""

@@ -147,6 +147,11 @@ def test_what_a_dead_worker_had_reserved_counts_as_spent(tmp_path: Path) -> None
         budget.reserve(key(1), 0.75)
 
 
+def test_what_no_session_has_room_for_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(NotRun, match=r"this alone would cost about \$3\.0000, and all .* raise it"):
+        Budget(tmp_path / "b", 2.5).reserve(key(1), 3.0)
+
+
 def test_what_costs_nothing_is_not_held_back_by_a_budget_that_is_overshot(tmp_path: Path) -> None:
     budget = Budget(tmp_path / "b", 1.0)
     budget.reserve(key(1), 0.9)
