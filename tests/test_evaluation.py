@@ -17,6 +17,7 @@ from pytest_scylla.evaluation import (
     CLOSE,
     Cell,
     Evaluation,
+    Run,
     best_cell,
     counted_result,
     selected_tiers,
@@ -187,6 +188,16 @@ def finished(evaluation: Evaluation, name: str, scores: Iterable[float]) -> None
     evaluation.write_manifest(one, evaluation.setup(one))
     for number, score in enumerate(scores, 1):
         write_result(evaluation.results / name / f"run_{number:02d}", score)
+
+
+def test_a_verdict_is_not_replayed_where_another_execution_was_cut_off(tmp_path: Path) -> None:
+    evaluation = dataclasses.replace(evaluate(tmp_path), started_at=2.0**40)
+    finished(evaluation, "T0/01-rules", [0.5])
+    run = Run(evaluation, subtest(evaluation, "T0/01-rules"), 1)
+    assert run.replayed is not None
+    run.dir.agent.mkdir()
+    run.dir.started.write_text("{}")
+    assert dataclasses.replace(run).replayed is None
 
 
 @pytest.mark.parametrize(
