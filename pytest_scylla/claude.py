@@ -103,8 +103,11 @@ def check_access(env: Mapping[str, str], model: str, whose: str = "agent.") -> N
 
 
 def find_program(executable: str, key: str) -> str:
-    """Where Claude Code is; `key` of experiment.yaml names it. Raises RunError (kind `no_cli`)."""
-    found = shutil.which(executable) or _bundled()
+    """Where Claude Code is; `key` of experiment.yaml names it. Raises RunError (kind `no_cli`).
+
+    Only `claude` may be the package's: whoever names another program wants no other.
+    """
+    found = shutil.which(executable) or (_bundled() if executable == "claude" else None)
     if found is None:
         raise RunError(
             "no_cli",

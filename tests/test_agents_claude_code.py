@@ -492,6 +492,11 @@ def test_it_is_ready_with_any_key_wherever_it_comes_from(monkeypatch: pytest.Mon
             assert AGENT.unready() is None
 
 
+def test_a_program_that_is_named_and_not_there_is_not_another_one() -> None:
+    with pytest.raises(RunError, match="there is no program '/nowhere/claude'"):
+        _ = ClaudeCode(model="m", executable="/nowhere/claude").program
+
+
 def test_a_program_that_has_no_version_is_no_program(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         ClaudeCode(model="m", executable="/bin/false").version()

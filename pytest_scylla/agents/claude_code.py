@@ -67,7 +67,7 @@ class ClaudeCode(Agent):
     max_turns: int | None = Field(default=None, ge=1)
     """The agent stops after so many turns and is judged on what is there."""
     executable: str = "claude"
-    """The program; where PATH has none, that of the package claude-agent-sdk is used."""
+    """The program; where PATH has no `claude`, that of the package claude-agent-sdk is used."""
     args: tuple[str, ...] = ()
     """Further arguments."""
 

@@ -55,7 +55,7 @@ class ClaudeCode(Strict):
     timeout: float = Field(default=600.0, gt=0, allow_inf_nan=False)
     """Seconds for one answer. A repair round has as much again."""
     executable: str = "claude"
-    """The program; where PATH has none, that of the package claude-agent-sdk is used."""
+    """The program; where PATH has no `claude`, that of the package claude-agent-sdk is used."""
     env: dict[str, str] = Field(default_factory=dict)
     """Further variables."""
 
