@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator
 
 from .evaluation import Run
-from .reports.text import plain
 from .results import CategoryScore, JudgeVote, PipelineResult, RunResult
 from .store import read_model
 
@@ -35,7 +34,7 @@ def explain(run: Run, result: RunResult, nodeid: str) -> str:
     if (run.evaluation.results / result.workspace_path).is_dir():
         lines.append(f"  workspace: {run.evaluation.results / result.workspace_path}")
     lines.append(f"  again:     pytest {shlex.quote(nodeid)} --lf")
-    return plain("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _votes(result: RunResult) -> Iterator[str]:

@@ -158,7 +158,9 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestR
     error = call.excinfo.value if call.excinfo else None
     error = disk_error(error) or error
     if isinstance(error, ScyllaError):
-        report.longrepr = str(error)
+        from .reports.text import plain
+
+        report.longrepr = plain(str(error))
     if report.skipped and isinstance(item, RunItem) and isinstance(report.longrepr, tuple):
         report.longrepr = (item.nodeid.split("::")[0], 0, report.longrepr[2])
     verdict = item.stash.get(VERDICT, None)

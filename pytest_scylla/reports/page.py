@@ -427,6 +427,7 @@ WORDS = {
     "cost of pass": "USD for each run that passed: cost / passed",
     "front": "no other set-up has a higher mean score at the same mean cost or less",
     "cells": "runs that both sides have judged: the same experiment, tier, subtest and number",
+    "95 %": "interval of the change",
     "p": "chance of such a loss or a greater one, had nothing changed; corrected (Holm) for the "
     "number of tiers",
     "score beside the adopted": "Mann and Whitney's test; p is corrected (Holm) for the number of "
@@ -448,13 +449,16 @@ def _words() -> str:
 def _against(against: Comparison) -> str:
     """A session's results beside earlier ones: as in the terminal."""
     head, *lines = against.table
-    notes = "".join(f"<li>{_text(note.strip())}</li>" for note in against.notes)
+    notes = [_text(note) for note in against.notes if not note.startswith(" ")]
+    flips = "".join(f"<li>{_text(n.strip())}</li>" for n in against.notes if n.startswith(" "))
+    listed = _folded("Which verdicts flipped, and why", f"<ul>{flips}</ul>") if flips else ""
     said = f'<p class="verdict {"failed" if against.worse else ""}">{_text(against.verdict)}</p>'
     where = _paragraphs(
         f"Compared with <code>{_text(against.baseline)}</code>, cell by cell. The chance of a "
         f"false alarm over all tiers is {against.alpha:g}."
     )
-    return said + (_table(head, lines, "words") if lines else "") + where + f"<ul>{notes}</ul>"
+    table = _table(head, lines, "words") if lines else ""
+    return said + table + where + _paragraphs(*notes) + listed
 
 
 def _agents(agents: Sequence[ExperimentSummary]) -> str:

@@ -10,7 +10,7 @@ from tests.support.experiments import MODES, Experiment, check, rubric, run_pyte
 
 RUBRIC = rubric(
     check(id="R1"),
-    check("echo two lines >&2; echo the reason >&2; exit 7", id="R2"),
+    check("echo two lines >&2; printf 'the \\033[31mreason\\033[8m\\n' >&2; exit 7", id="R2"),
     check("exit 1", id="R3", points=2),
 )
 RUN = "T0/00-empty/run_01"
@@ -38,6 +38,7 @@ def test_a_failed_verdict_says_what_was_lost_and_where_to_look(
         consecutive=True,
     )
     said = result.stdout.str()
+    assert "\x1b[31m" not in said
     assert not re.search(r"Traceback|pytest_scylla/|require_pass|\.py:\d+", said)
 
 
