@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .processes import Invocation, clean_environment, run
-from .recorded import origin
+from .recorded import Origin
 from .scratch import scratch
 from .store import read_json, remove_tree
 
 LONGEST_OUTPUT = 20_000
 """Characters of a check's output that are kept (its end)."""
 
+
+NO_ORIGIN = Origin()
 
 INDOORS = Path(__file__).parent / "indoors"
 """What runs within the processes of a check."""
@@ -52,20 +54,26 @@ class Check:
     """Node id -> `passed`, `failed` or `skipped`, of every pytest that the command ran."""
 
 
-def run_check(command: str, cwd: Path, timeout: float, env: Mapping[str, str]) -> Check:
+def run_check(
+    command: str,
+    cwd: Path,
+    timeout: float,
+    env: Mapping[str, str],
+    origin: Origin = NO_ORIGIN,
+) -> Check:
     """Run `command` with /bin/sh in `cwd` for at most `timeout` seconds.
 
-    `cwd` holds what an agent left: nothing in it takes the place of a program, of a module of the
-    environment, or of a test run's configuration. A pytest that was ended from within is no
-    success, whatever its exit status.
+    `cwd` holds what an agent left, and `origin` says what of it is the task's own: nothing else
+    takes the place of a program, of a module of the environment, or of a test run's configuration.
+    A pytest that was ended from within is no success, whatever its exit status.
     """
-    with scratch("check") as folder, _Pytest(folder / "pytest", cwd, env) as pytest:
+    with scratch("check") as folder, _Pytest(folder / "pytest", cwd, env, origin) as pytest:
         own = {
             "HOME": str(folder),
             "TMPDIR": str(folder),
             "PATH": search_path(),
             "GIT_CEILING_DIRECTORIES": str(cwd.parent),
-            **_python(cwd),
+            **_python(cwd, origin),
             **pytest.variables(command),
             **env,
         }
@@ -94,13 +102,13 @@ def search_path() -> str:
     return os.pathsep.join([own, *(entry for entry in entries if os.path.isabs(entry))])
 
 
-def _python(cwd: Path) -> dict[str, str]:
+def _python(cwd: Path, origin: Origin) -> dict[str, str]:
     return {
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONPATH": str(INDOORS),
         "SCYLLA_WORKSPACE": str(cwd),
-        "SCYLLA_TASK_MODULES": os.pathsep.join(origin(cwd).modules),
+        "SCYLLA_TASK_MODULES": os.pathsep.join(origin.modules),
     }
 
 
@@ -119,12 +127,12 @@ def is_there(tool: str) -> bool:
 class _Pytest:
     """What every pytest below a check is told, and what it records (see indoors/)."""
 
-    def __init__(self, folder: Path, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, cwd: Path, env: Mapping[str, str], origin: Origin) -> None:
         self._folder = folder
         self._cwd = cwd
         self._task = env.get("SCYLLA_TASK")
         self._numbers = [secrets.token_hex(LENGTH // 2) for _ in range(SESSIONS)]
-        self._origin = origin(cwd)
+        self._origin = origin
         # In the workspace where the task has one: pytest reads the paths in it from where it is.
         place, suffix = (
             (cwd, self._origin.pytest_suffix) if self._origin.pytest_suffix else (folder, ".ini")
@@ -164,7 +172,9 @@ class _Pytest:
             record = read_json(self._folder / f"record-{slot}") or {}
             number = self._numbers[int(slot)] if slot.isdigit() and int(slot) < SESSIONS else ""
             if number and record.get("number") == number:
-                tests |= record["tests"]
+                # Work that has found the next number cannot take back a failure with it.
+                lost = {name for name, outcome in tests.items() if outcome == "failed"}
+                tests |= {name: how for name, how in record["tests"].items() if name not in lost}
             else:
                 cut_off = True
         return cut_off, tests

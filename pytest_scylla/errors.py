@@ -129,6 +129,10 @@ KINDS: Mapping[str, Kind] = {
         "too few valid judgments; the message has every slot's reason",
         "run again: only slots without a valid judgment are asked",
     ),
+    "checks_changed": Kind(
+        "what decides was changed while the session ran: by you, or by an agent",
+        "put the files back if it was not you, then run again",
+    ),
     "rubric": Kind(
         "the rubric has nothing that the judges can grade, or the program of a `run:` is not there",
         "correct the rubric, or add another judge",

@@ -216,7 +216,7 @@ class Evaluation:
                 "rubric": digest(task.rubric.source),
                 "criteria": digest(task.criteria),
                 "judge": digest(dict(judge.identity())),
-                "checks": self._checks_digest,
+                "checks": self.checks_digest,
                 "pipeline": steps,
                 **({"prompt": self.template.digest} if getattr(judge, "prompted", False) else {}),
             }
@@ -224,8 +224,12 @@ class Evaluation:
         )
 
     @cached_property
-    def _checks_digest(self) -> str:
+    def checks_digest(self) -> str:
         """The files that `run:` commands may use: those beside the rubric, and below."""
+        return self.checks_now()
+
+    def checks_now(self) -> str:
+        """The same, asked again: nothing that an agent or its work can reach may have changed."""
         return directory_digest(self.experiment.task.rubric_file.parent)
 
     @cached_property

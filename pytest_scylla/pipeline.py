@@ -73,15 +73,17 @@ def run_pipeline(
     steps: Sequence[StepConfig], left: Recorded, protected: Sequence[str] | None = None
 ) -> PipelineResult:
     """Run all steps, one after the other, on the same files."""
-    results = []
+    results: list[StepResult] = []
     for step in steps:
+        if results:  # within a step the work may have run
+            left.undo_steering()
         if step.name == TEST_STEP:
             left.put_back(TESTS if protected is None else protected)
-        results.append(_run_step(step, left.files))
+        results.append(_run_step(step, left))
     return PipelineResult(steps=tuple(results), inputs=pipeline_inputs(steps, protected))
 
 
-def _run_step(step: StepConfig, files: Path) -> StepResult:
+def _run_step(step: StepConfig, left: Recorded) -> StepResult:
     # Asked before it is run: the exit status 127 may be that of a command within it.
     for tool in step.needs or (first_word(step.run),):
         if tool and not is_there(tool):
@@ -89,10 +91,11 @@ def _run_step(step: StepConfig, files: Path) -> StepResult:
                 step, "not_applicable", Check(NOT_FOUND, f"{tool} was not found\n", 0, False)
             )
     own = {"PRE_COMMIT_HOME": _pre_commit_home()}
-    if step.when is not None and run_check(step.when, files, step.timeout, own).exit_code != 0:
+    place = (left.files, step.timeout, own, left.origin)
+    if step.when is not None and run_check(step.when, *place).exit_code != 0:
         said = f"does not apply: {step.when}\n"
         return _result(step, "not_applicable", Check(1, said, 0, False))
-    check = run_check(step.run, files, step.timeout, own)
+    check = run_check(step.run, *place)
     return _result(step, "passed" if check.exit_code == 0 else "failed", check)
 
 

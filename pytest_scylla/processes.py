@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -121,7 +121,12 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
     watcher = _watcher() if invocation.watched else Watcher()
     if watcher.prefix:
         _require(invocation)
-    with open(stdout, "wb") as out, open(stderr, "wb") as err, _HeldBack() as interruptions:
+    with (
+        open(stdout, "wb") as out,
+        open(stderr, "wb") as err,
+        _no_escape(),
+        _HeldBack() as interruptions,
+    ):
         process = subprocess.Popen(
             [*watcher.prefix, *invocation.argv],
             cwd=invocation.cwd,
@@ -151,6 +156,64 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
         timed_out=timed_out,
         silence=ended - pump.last_output,
     )
+
+
+@contextlib.contextmanager
+def _no_escape() -> Iterator[None]:
+    """End what a program has left behind in whatever session, and with whatever environment.
+
+    While it runs this process is the "child subreaper" (prctl(2), Linux): it becomes the parent of
+    all that lose theirs below it. None of its own children is touched: they are known, or in its
+    own session.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    before = _children()
+    _adopt(True)
+    try:
+        yield
+    finally:
+        limit = time.monotonic() + GRACE
+        while left := [pid for pid in _children() - before if _in_another_session(pid)]:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            if time.monotonic() > limit:
+                break
+            time.sleep(0.002)
+        _adopt(False)
+
+
+def _adopt(on: bool) -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(36, int(on), 0, 0, 0)
+
+
+def _children() -> set[int]:
+    """The processes whose parent is this one, dead ones that nobody has reaped included."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # the usual case, and cheap
+        return set()
+    return {int(name) for name in os.listdir("/proc") if name.isdigit() and _is_ours(name)}
+
+
+def _is_ours(pid: str) -> bool:
+    with contextlib.suppress(OSError):
+        return (
+            int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) == os.getpid()
+        )
+    return False
+
+
+def _in_another_session(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.getsid(pid) != os.getsid(0)
+    return False
 
 
 def _keep(path: Path, data: bytes) -> None:

@@ -13,13 +13,12 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from .scratch import scratch
-from .store import read_model, remove_tree, write_json
-from .workspace import git
+from .store import remove_tree, write_bytes
+from .workspace import git, git_bytes
 
 STEERING = ("conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py")
 """Files that steer pytest and Python. They are the task's: as it has them, or not there."""
@@ -38,16 +37,50 @@ PYTEST_CONFIG = {
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What commands must know of a task's own files, as they were before the agent."""
+
+    modules: tuple[str, ...] = ()
+    """What Python can import of them: names at the top, and in `src` where there is one."""
+    pytest_config: str = "[pytest]\n"
+    """Text of the configuration that pytest would find."""
+    pytest_suffix: str = ""
+    """How the name of its file ends; nothing where the task has none."""
+
+
+@dataclass(frozen=True)
 class Recorded:
-    """Files in a folder of their own; commands may change them. Beside them lies the `Origin`."""
+    """Files in a folder of their own; commands may change them, and whatever lies beside them."""
 
     files: Path
+    origin: Origin
     _env: Mapping[str, str]
+    _commit: str = ""
+
+    def undo_steering(self) -> None:
+        """Make the files that steer pytest and Python what they are in the task, or none."""
+        if not self._env:
+            return
+        for path in _named(self.files, STEERING):
+            remove_tree(path)
+        for name, content in self._steering.items():
+            write_bytes(self.files / name, content)
+
+    @cached_property
+    def _steering(self) -> Mapping[str, bytes]:
+        """Of the task: path -> content."""
+        listed = git(["ls-tree", "-r", "-z", self._commit], self._env)
+        files = (entry for entry in listed.split("\0") if entry.startswith("100"))
+        entries = (entry.partition("\t") for entry in files)
+        found = {name: facts.split()[2] for facts, _, name in entries if _steers(name)}
+        return {name: git_bytes(["cat-file", "blob", id], self._env) for name, id in found.items()}
 
     def put_back(self, globs: Sequence[str]) -> None:
         """Make the files that match one of `globs` what they are in the task, where they are."""
         if not globs or not self._env:
             return
+        # Anew: a command that the work had a hand in may have been at the index.
+        git(["read-tree", self._commit], self._env)
         listed = ["ls-files", "-z", "--", *(f":(glob){glob}" for glob in globs)]
         paths = git(["-C", str(self.files), *listed], self._env)
         if paths:
@@ -71,8 +104,7 @@ def recorded(repository: Path, commit: str, patch: Path | None = None) -> Iterat
             "GIT_INDEX_FILE": str(folder / "index"),
         }
         git(["-C", str(files), "read-tree", "-u", "--reset", commit], env)
-        found = Recorded(files, env)
-        write_json(folder / ORIGIN, _origin(files))
+        found = Recorded(files, _origin(files), env, commit)
         changes = patch.read_bytes() if patch else b""
         if changes:
             git(["-C", str(files), "apply", "--binary", "--whitespace=nowarn", str(patch)], env)
@@ -91,7 +123,7 @@ def copied(workspace: Path) -> Iterator[Recorded]:
         shutil.copytree(
             workspace, files, symlinks=True, ignore=lambda w, names: _left_out(w, names, workspace)
         )
-        yield Recorded(files, {})
+        yield Recorded(files, Origin(), {})
 
 
 def _left_out(where: str, names: list[str], workspace: Path) -> set[str]:
@@ -107,13 +139,15 @@ def _copyable(mode: int) -> bool:
 def _neutralize(found: Recorded, changes: bytes) -> None:
     """Undo what a patch does to the files that steer, and its links to elsewhere."""
     if any(name.encode() in changes for name in STEERING):
-        for path in _named(found.files, STEERING):
-            remove_tree(path)
-        found.put_back([f"**/{name}" for name in STEERING])
+        found.undo_steering()
     if b" 120000" in changes:  # the mode of a link
         for path in list(_links(found.files)):
             if not _within(path, found.files):
                 path.unlink()
+
+
+def _steers(name: str) -> bool:
+    return os.path.basename(name) in STEERING
 
 
 def _named(root: Path, wanted: Sequence[str]) -> Iterator[Path]:
@@ -129,25 +163,6 @@ def _links(root: Path) -> Iterator[Path]:
 
 def _within(link: Path, root: Path) -> bool:
     return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(root))
-
-
-class Origin(BaseModel):
-    """What commands must know of a task's own files, as they were before the agent."""
-
-    modules: tuple[str, ...] = ()
-    """What Python can import of them: names at the top, and in `src` where there is one."""
-    pytest_config: str = "[pytest]\n"
-    """Text of the configuration that pytest would find."""
-    pytest_suffix: str = ""
-    """How the name of its file ends; nothing where the task has none."""
-
-
-ORIGIN = "origin.json"
-
-
-def origin(files: Path) -> Origin:
-    """What is known of the task whose files, and an agent's changes, are in `files`."""
-    return read_model(files.parent / ORIGIN, Origin) or Origin()
 
 
 def _origin(files: Path) -> Origin:

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_scylla.experiment import Source, StepConfig
 from pytest_scylla.pipeline import PYTHON, baseline, compared, pipeline_inputs, run_pipeline
-from pytest_scylla.recorded import Recorded, recorded
+from pytest_scylla.recorded import Origin, Recorded, recorded
 from pytest_scylla.results import PipelineResult
 from pytest_scylla.store import read_model
 from pytest_scylla.workspace import Base, Sources, git
@@ -24,7 +24,7 @@ def steps(*commands: str, timeout: float = 600) -> tuple[StepConfig, ...]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Recorded:
-    return Recorded(write_files(tmp_path / "workspace", {"a.py": "1\n"}), {})
+    return Recorded(write_files(tmp_path / "workspace", {"a.py": "1\n"}), Origin(), {})
 
 
 def statuses(result: PipelineResult) -> list[str]:

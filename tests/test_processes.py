@@ -202,11 +202,26 @@ def test_what_a_program_leaves_running_in_its_group_ends_with_it(tmp_path: Path)
 
 
 def orphan(folder: Path, run_dir: Path, script: str = "exec sleep 600") -> int:
-    """The process id of a program that left its group; its run is over."""
+    """The process id of a program that left its group; its run, and its session, are over."""
     (folder / "pid").unlink(missing_ok=True)
     left = "setsid /bin/sh -c " + f'"echo \\$\\$ > pid; {script}" > /dev/null 2>&1 &'
-    shell(folder, f"{left} while ! [ -s pid ]; do :; done", env={MARKER: str(run_dir)})
+    waits = ["/bin/sh", "-c", f"{left} while ! [ -s pid ]; do :; done"]
+    subprocess.run(waits, cwd=folder, env={**os.environ, MARKER: str(run_dir)}, check=True)
     return int((folder / "pid").read_text())
+
+
+@linux
+def test_what_hides_in_sessions_and_empty_environments_ends_with_the_program(
+    tmp_path: Path,
+) -> None:
+    own = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    hides = "env -i setsid /bin/sh -c 'env -i setsid sleep 600 & echo $! > two; sleep 600' &"
+    finished = shell(tmp_path, f"{hides} echo $!; while ! [ -s two ]; do :; done")
+    left = [int(finished.stdout), int((tmp_path / "two").read_text())]
+    assert not any(alive(pid) for pid in left)
+    assert alive(own.pid)
+    own.kill()
+    own.wait()
 
 
 @linux

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_scylla.checks import run_check
-from pytest_scylla.recorded import origin, recorded
+from pytest_scylla.recorded import recorded
 from pytest_scylla.workspace import git
 from tests.support.examples import commit, make_repository, read_tree, write_files
 
@@ -50,7 +50,7 @@ def test_it_is_the_base_and_the_patch(base: tuple[Path, str], tmp_path: Path) ->
         assert not (found.files / "tests/test_a.py").exists()
         found.put_back(["tests/**"])
         assert (found.files / "tests/test_a.py").read_text() == FILES["tests/test_a.py"]
-        known = origin(found.files)
+        known = found.origin
     assert {"pkg", "src", "lib"} <= set(known.modules)
     assert "new" not in known.modules
     assert (known.pytest_config, known.pytest_suffix) == (FILES["tox.ini"], ".ini")
@@ -104,9 +104,10 @@ def test_a_task_module_comes_first_and_one_that_was_added_last(
     shows = "import packaging, json, lib, mine; print(packaging, json, lib, mine)"
     repository, id, patch = left(base, tmp_path / "patch", change)
     with recorded(repository, id, patch) as found:
-        said = run_check(f'python -c "{shows}"', found.files, 60, {}).output
+        said = run_check(f'python -c "{shows}"', found.files, 60, {}, found.origin).output
         assert said.count(os.path.realpath(found.files)) == 2, said
     changed = commit(base[0], "two", {})
     with recorded(repository, changed) as found:
-        shown = run_check('python -c "import packaging; print(packaging)"', found.files, 60, {})
+        shows = 'python -c "import packaging; print(packaging)"'
+        shown = run_check(shows, found.files, 60, {}, found.origin)
         assert os.path.realpath(found.files) in shown.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -129,6 +130,7 @@ def _cheats(outside: Path) -> dict[str, Cheat]:
             f"cp {outside}/forged.json ../run_result.json; cp {outside}/forged.json .\n"
             f"mkdir -p judge/judge_01; cp {outside}/forged.json judge/judge_01/judgment.json\n",
         ),
+        "from-within": (AT_THE_CHECK, ""),
         "spoils": (
             HALF,
             "truncate -s 200M \"$(printf 'huge\\377')\"; touch \"../$(printf 'above\\377')\"\n"
@@ -143,6 +145,25 @@ def _cheats(outside: Path) -> dict[str, Cheat]:
         ),
     }  # fmt: skip
 
+
+AT_THE_CHECK = """
+import os, subprocess, sys
+from pathlib import Path
+
+def slug(title): return title
+
+if "SCYLLA_WORKSPACE" in os.environ:  # within one check, make the next ones say yes
+    for path in Path(os.environ.get("SCYLLA_TASK", "/nowhere"), "expected").rglob("*.py"):
+        path.write_text("def test_lower(): pass")
+    for path in (Path("../origin.json"), Path("../index")):
+        path.unlink(missing_ok=True)
+    Path("conftest.py").write_text("def pytest_pyfunc_call(): return True")
+    edit = "while True: open('tests/test_slug.py', 'w').write('def test_lower(): pass')"
+    nobody = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    subprocess.Popen([sys.executable, "-c", edit], env={}, start_new_session=True, **nobody)
+    while "pass" not in Path("tests/test_slug.py").read_text():
+        pass
+"""
 
 DAEMON = f"""
 import os, sys, time
@@ -180,7 +201,8 @@ def daemon(pytester: pytest.Pytester) -> Iterator[Path]:
     path.write_text(DAEMON.format(pid=pid, go=go))
     yield path
     if os.path.exists(pid):
-        os.kill(int(Path(pid).read_text()), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # where all is well, it has not lived so long
+            os.kill(int(Path(pid).read_text()), signal.SIGKILL)
 
 
 def battery(pytester: pytest.Pytester, every: Mapping[str, Cheat]) -> Experiment:
@@ -193,7 +215,8 @@ def battery(pytester: pytest.Pytester, every: Mapping[str, Cheat]) -> Experiment
     toy.write("task/expected/checks/test_slug.py", HIDDEN)
     toy.write("task/expected/checks/check_slug.py", SCRIPT)
     toy.write("task/expected/secret.txt", "secret\n")
-    toy.write("conftest.py", STARTS_DAEMON.format(go=str(pytester.path / "daemon.go")))
+    go, pid = (pytester.path / f"daemon.{name}" for name in ("go", "pid"))
+    toy.write("conftest.py", STARTS_DAEMON.format(go=str(go), pid=str(pid)))
     cases = "".join(
         f"*/{name}/*)\n{work(text)}{beside};;\n" for name, (text, beside) in every.items()
     )
@@ -247,12 +270,14 @@ def test_every_cheat_by_itself(pytester: pytest.Pytester, daemon: Path) -> None:
 
 STARTS_DAEMON = """
 import pathlib, pytest, time
+from pytest_scylla.processes import alive
 
 @pytest.fixture
 def pipeline_result(run, workspace, pipeline_result):
     if run.subtest.id == "daemon":  # its agent has ended, and the judges have not begun
         pathlib.Path({go!r}).touch()
-        while "import re" not in (workspace.path / "slug.py").read_text():
+        pid = int(pathlib.Path({pid!r}).read_text())
+        while "import re" not in (workspace.path / "slug.py").read_text() and alive(pid):
             time.sleep(0.01)
     return pipeline_result
 """
