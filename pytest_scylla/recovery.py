@@ -131,8 +131,17 @@ class Recovery:
         if self.rebuild:
             secret = self.config.stash[SESSION].secret
             self.done = [rebuild(path, secret, latest=self.latest) for path in self.trees]
+            self._report_agents()
         if self.alone and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
+
+    def _report_agents(self) -> None:
+        """What stands above the directories of several agents of an experiment."""
+        from .reports.writing import write_agents_report
+
+        agents = [one.path.parent for _, one in self.done if one.agent_name]
+        for top in dict.fromkeys(agents):
+            write_agents_report(top, latest=self.latest)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """What was made anew, what is there, and the figures."""

@@ -175,11 +175,13 @@ def test_the_directory_of_all_agents_is_named_as_any_other(pytester: pytest.Pyte
     assert toy.executions.total() == 2, "nothing is paid twice"
     assert {path.name for path in mine.iterdir() if path.is_dir()} == {"plain", "keen"}
 
-    (mine / "plain/T0/00-empty/run_01/report.json").unlink()
+    for lost in ("plain/T0/00-empty/run_01/report.json", "report.html"):
+        (mine / lost).unlink()
     alone = run_pytest(pytester, "--scylla-results", "mine", "--scylla-rebuild")
     assert alone.ret == 0
     alone.stdout.fnmatch_lines(["*scylla rebuild: mine/plain*", "*scylla rebuild: mine/keen*"])
     assert (mine / "plain/T0/00-empty/run_01/report.json").exists()
+    assert (mine / "report.html").exists()
     file = pytester.path / toy.file
     file.rename(pytester.path / "elsewhere.yaml")
     looked = run_pytest(pytester, "--scylla-results", "mine")
