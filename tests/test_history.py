@@ -1,16 +1,21 @@
 """What was executed, what it cost, and what that says of what is to come."""
 
+import contextlib
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_scylla.history import Execution, History, assumed_cost, executions
 from pytest_scylla.prices import built_in_prices
 from pytest_scylla.reports.spending import spent
-from pytest_scylla.store import write_json
+from pytest_scylla.store import RunDir, write_json
 from tests.support.claude_code import init, message, model_usage, result, stream
-from tests.support.examples import write_files
+from tests.support.examples import law_on_disk, write_files
 
 MODEL = "claude-haiku-4-5"
 
@@ -50,6 +55,44 @@ def test_runs_attempts_and_judge_slots_that_were_set_aside_are_all_counted(tmp_p
     stages = sorted((found.tier, found.subtest, found.stage) for found in executions(tmp_path))
     assert stages.count(("T0", "00-a", "judge_01")) == 3
     assert ("T1", "01-b", "agent") in stages
+
+
+DEEDS = st.tuples(st.sampled_from(["run", "judge", "killed"]), st.integers(1, 2), st.integers(0, 9))
+
+
+@law_on_disk
+@given(st.lists(DEEDS, max_size=8))
+def test_whatever_is_run_judged_and_set_aside_is_counted_once(
+    deeds: list[tuple[str, int, int]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        run, paid = RunDir(Path(folder) / "T0/00-a/run_01"), 0
+        for number, (deed, slot, usd) in enumerate(deeds):
+            if deed == "killed":
+                with contextlib.suppress(KeyboardInterrupt):
+                    run.set_aside(_killed)
+            elif deed == "run":
+                run.set_aside()
+                paid += usd
+                agent(run.path, float(usd))
+            else:
+                if run.moving.is_dir():  # the next session goes on with that first
+                    run.set_aside()
+                paid += usd
+                _aside(run.judge_slot(slot), number)
+                judgment(run.judge_slot(slot), float(usd))
+            assert spent(Path(folder)).usd == paid
+
+
+def _killed(here: Path, place: Path) -> None:
+    raise KeyboardInterrupt
+
+
+def _aside(slot: Path, number: int) -> None:
+    place = slot.parent / "attempts" / f"{slot.name}_attempt_{number:02d}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(slot, place)
 
 
 def test_a_verdict_says_it_all_and_the_large_file_is_not_read(tmp_path: Path) -> None:
