@@ -195,7 +195,7 @@ def test_an_unknown_address_is_an_error_that_says_what_to_do(pytester: pytest.Py
 @pytest.mark.parametrize(
     ("isolation", "said"),
     [
-        ("jail", "*isolation.kind*"),
+        ("jail", "*isolation: *bubblewrap*"),
         ({"kind": "bubblewrap", "network": "some"}, "*expected on, off, provider, or a URL*"),
         ({"kind": "container"}, "*a container needs an `image`*"),
         ({"kind": "bubblewrap", "read": ["nowhere"]}, "*isolation.read: there is no */nowhere*"),
