@@ -253,7 +253,8 @@ def _status_area(screen: int) -> Iterator[Callable[[Sequence[str]], object]]:
 
     with os.fdopen(screen, "w") as stream:
         with enlighten.get_manager(stream=stream) as manager:
-            bars = [manager.status_bar("", leave=False) for _ in range(MOST_LINES + 3)]
+            most = max(2, shutil.get_terminal_size().lines // 2)  # the rest is for what scrolls
+            bars = [manager.status_bar("", leave=False) for _ in range(min(MOST_LINES + 3, most))]
 
             def show(lines: Sequence[str]) -> None:
                 for bar, line in zip(bars, [*lines, *[""] * len(bars)], strict=False):
