@@ -12,7 +12,6 @@ from .errors import InputError
 from .rubric import Rubric, load_rubric
 from .yamlfile import Shared, Strict, parse, read_mapping, unknown_keys
 
-FILE_NAME = "experiment.yaml"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may name an experiment, a tier or a subtest: it becomes a directory and a node id."""
 

@@ -16,7 +16,7 @@ from pytest_scylla.reports.export import write_parquet
 from pytest_scylla.reports.panel import panel_figures
 from pytest_scylla.reports.statistics_report import statistics, statistics_of
 from pytest_scylla.reports.summary import summarise
-from pytest_scylla.reports.table import COLUMNS, Row, read_table, read_tables, rows_of
+from pytest_scylla.reports.table import COLUMNS, Row, read_table, rows_of
 from pytest_scylla.reports.writing import write_reports
 from pytest_scylla.results import CategoryScore, ItemScore, JudgeVote, RunFailure
 from pytest_scylla.statistics import MISSING, scipy_is_there
@@ -285,7 +285,7 @@ def test_the_newest_results_of_each_experiment_are_read_together(tmp_path: Path)
     rows = read_table(tmp_path)
     assert len(rows) == 39
     assert all(row.score != 0 for row in rows)
-    assert len({row.key for row in read_tables([tmp_path])}) == 39
+    assert len({row.key for row in rows}) == 39
 
 
 def problem(path: Path, text: str | None = None) -> str:
@@ -319,12 +319,6 @@ def test_cells_of_pandas_are_understood(tmp_path: Path) -> None:
     first, second = read_table(path)
     assert (first.subtest, first.passed, first.total_tokens) == ("00", True, 12)
     assert (second.score, second.passed, second.total_tokens) == (None, None, None)
-
-
-def test_a_cell_in_two_sources_is_refused(results: Path, tmp_path: Path) -> None:
-    other = write_tree(tmp_path / "copy")
-    with pytest.raises(InputError, match="toy/model-1/T0/00-empty/1 is also in"):
-        read_tables([results, other])
 
 
 def test_after_a_session_a_subtest_report_that_names_its_runs_is_left_alone(results: Path) -> None:

@@ -33,17 +33,12 @@ KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 
 SKILLS, AGENTS = ".claude/skills/", ".claude/agents/"
 
-WITH_SHELL = frozenset({"Bash", "Read", "Glob", "Grep", "LS"})
-"""Tools of Claude Code whose work Codex does with its shell."""
-
 SWITCHES = {
     "web_search": ('"disabled"', {"WebSearch", "WebFetch"}),
     "features.view_image": ("false", {"Read", "view_image"}),
     "features.goals": ("false", {"TodoWrite"}),
 }
 """What turns a tool off -> the tools of a tier that leave it on."""
-
-WITH_PATCH = frozenset({"Edit", "MultiEdit", "Write", "NotebookEdit"})
 
 ERRORS = {
     "context_window_exceeded": "prompt_too_long",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,24 +146,6 @@ def _agent_digest(run: RunSummary) -> str | None:
 
 
 # -- reading ---------------------------------------------------------------------------------------
-
-
-def read_tables(paths: Iterable[Path]) -> list[Row]:
-    """The runs of several sources together.
-
-    Raises InputError where a source is none, or where two of them hold the same cell.
-    """
-    found: dict[Key, Path] = {}
-    rows = []
-    for path in paths:
-        for row in read_table(path):
-            other = found.setdefault(row.key, path)
-            if other != path:
-                name = "/".join(map(str, row.key))
-                step = "leave one of them out"
-                raise InputError(path, "", f"{name} is also in {other}", step)
-            rows.append(row)
-    return rows
 
 
 def read_table(path: Path) -> list[Row]:
