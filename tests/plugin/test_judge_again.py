@@ -120,12 +120,14 @@ def test_a_rubric_that_is_put_back_costs_nothing(toy: Experiment) -> None:
     toy.run().assert_outcomes(passed=1)
     path = toy.directory / "task/expected/rubric.yaml"
     text = path.read_text()
-    toy.write("task/expected/rubric.yaml", rubric(ASKED, check("false", id="R2", points=9)))
-    toy.run().assert_outcomes(failed=1)
-    assert asked(toy) == {"mild judge_01": 2}
+    for number, points in enumerate((9, 8), 2):
+        harder = rubric(ASKED, check("false", id="R2", points=points))
+        toy.write("task/expected/rubric.yaml", harder)
+        toy.run().assert_outcomes(failed=1)
+        assert asked(toy) == {"mild judge_01": number}, "said of another rubric, it says nothing"
     path.write_text(text)
     toy.run().assert_outcomes(passed=1)
-    assert asked(toy) == {"mild judge_01": 2}
+    assert asked(toy) == {"mild judge_01": 3}
     assert toy.executions == once_each(ONE)
 
 
