@@ -220,10 +220,18 @@ def test_any_program_can_judge_and_is_asked_once_more(pytester: pytest.Pytester)
     assert "answer.txt" in (first / "prompt.md").read_text()
     assert "patch.patch` (" in (second / "prompt.md").read_text()
     nonsense = '{"a": 1, "a": 2, "usage": {"input_tokens": "many"}, "total_cost_usd": -1}'
-    toy.write("judge.py", f"import sys; print({nonsense!r}); sys.exit('it broke')")
+    dear = '{"items": {}, "usage": {"input_tokens": 5, "output_tokens": 1}, "total_cost_usd": 0.25}'
+    toy.write(
+        "judge.py",
+        f"import os, sys; os.listdir() and (print({dear!r}), sys.exit()); "
+        f"print({nonsense!r}); sys.exit('it broke')",
+    )
     broken = toy.run(*IN_PROCESS, "--scylla-from", "judge")
     broken.assert_outcomes(errors=1)
     assert "it broke" in (first / "error.log").read_text()
+    useless = read(second / "judgment.json")
+    assert (useless["is_valid"], useless["score"], useless["cost_usd"]) == (False, None, 0.5)
+    assert useless["token_stats"]["input_tokens"] == 10, "what was of no use was paid for as well"
     toy.configure(judges=[{**program, "command": ["no-such-program"]}])
     toy.run(*IN_PROCESS).stdout.fnmatch_lines(["*there is no program 'no-such-program'*"])
 
