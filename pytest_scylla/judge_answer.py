@@ -51,7 +51,7 @@ def answer_schema(rubric: Rubric) -> dict[str, Any]:
 
 
 def _kind(item: Item) -> str:
-    kind = f"binary_{item.points:g}" if item.evaluation == "binary" else "scaled"
+    kind = f"binary_{_points(item)}" if item.evaluation == "binary" else "scaled"
     return f"{kind}_or_na" if item.na_condition else kind
 
 
@@ -89,11 +89,16 @@ Answer with one JSON object, and nothing before or after it:
 kept beside the score that is computed from your items."""
 
 
+def _points(item: Item) -> str:
+    """What an item is worth, in all its digits: an answer must hit it exactly."""
+    return f"{item.points:g}" if float(f"{item.points:g}") == item.points else repr(item.points)
+
+
 def _range(item: Item) -> str:
     points = (
-        f"0 or {item.points:g}, nothing between"
+        f"0 or {_points(item)}, nothing between"
         if item.evaluation == "binary"
-        else f"a number from 0 to {item.points:g}"
+        else f"a number from 0 to {_points(item)}"
     )
     return points + (f'; "N/A" if {item.na_condition.strip()}' if item.na_condition else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,16 @@ def test_what_is_wrong_with_an_answer_is_said(rubric: Rubric, text: str, said: s
     with pytest.raises(ValueError) as caught:
         read_answer(text, rubric)
     assert said in str(caught.value)
+
+
+def test_an_item_can_be_given_the_points_that_the_prompt_names(tmp_path: Path) -> None:
+    item = {"id": "F1", "check": "it works", "points": 1 / 3, "evaluation": "binary"}
+    path = tmp_path / "rubric.yaml"
+    path.write_text(yaml.safe_dump({"categories": {"work": {"weight": 1.0, "items": [item]}}}))
+    rubric = load_rubric(path)
+    (named,) = re.findall(r"^- F1: 0 or (.+), nothing between$", answer_format(rubric), re.M)
+    answer = {**GOOD, "items": {"F1": {"achieved": float(named), "reason": ""}}}
+    assert read_answer(json.dumps(answer), rubric).items["F1"].achieved == 1 / 3
 
 
 def test_all_that_is_wrong_is_said_at_once(rubric: Rubric) -> None:
