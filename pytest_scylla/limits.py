@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +12,13 @@ from typing import Any
 from filelock import FileLock
 
 from .errors import NotRun
+from .processes import alive
 
 SUFFIX = ".budget.jsonl"
+
+
+class NoRoomYet(NotRun):
+    """There may be room when what other workers have reserved is settled."""
 
 
 class Budget:
@@ -35,7 +41,8 @@ class Budget:
         """Reserve what `key` (experiment::tier::subtest::run::stage) is expected to cost.
 
         That is the mean of what the nearest of its kind have cost in this session, else `assumed`
-        USD. Returns the amount. Raises NotRun where it does not fit any more.
+        USD. Returns the amount. Raises NotRun where it does not fit any more, and NoRoomYet where
+        it may fit when other workers' reservations come out cheaper than expected.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
@@ -43,8 +50,10 @@ class Budget:
             expected = self._ledger.expected(key, assumed)
             committed = self._ledger.committed
             if expected > 0 and committed + expected > self.limit:
-                raise NotRun(self._no_room(committed, expected))
-            self._append({"reserve": key, "usd": expected})
+                spent = committed - self._ledger.in_flight()
+                kind = NoRoomYet if spent + expected <= self.limit else NotRun
+                raise kind(self._no_room(committed, expected))
+            self._append({"reserve": key, "usd": expected, "pid": os.getpid()})
             return expected
 
     def _no_room(self, committed: float, expected: float) -> str:
@@ -115,6 +124,8 @@ class _Ledger:
     def __init__(self) -> None:
         self.committed = 0.0
         self._open: dict[str, float] = {}
+        self._holders: dict[str, int] = {}
+        """Key -> process of whoever has reserved last."""
         self._settled: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
         """Place and stage -> sum and number of what was settled there."""
 
@@ -122,6 +133,7 @@ class _Ledger:
         """Take in one line. What is reserved twice was lost by a dead worker: both count."""
         if "reserve" in event:
             self._open[event["reserve"]] = event["usd"]
+            self._holders[event["reserve"]] = event["pid"]
             self.committed += event["usd"]
         elif "release" in event:
             self.committed -= self._open.pop(event["release"], 0.0)
@@ -130,6 +142,11 @@ class _Ledger:
             if actual is not None:
                 self.committed += actual - expected
                 self._learn(event["settle"], actual)
+
+    def in_flight(self) -> float:
+        """USD that other processes hold, and that they will settle: they are alive."""
+        held = ((self._holders[key], usd) for key, usd in self._open.items())
+        return sum(usd for pid, usd in held if pid != os.getpid() and alive(pid))
 
     def _learn(self, key: str, actual: float) -> None:
         for place in _places(key):

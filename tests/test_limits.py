@@ -1,14 +1,16 @@
 """A budget is never overshot by more than what was in flight."""
 
 import multiprocessing
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_scylla.errors import NotRun
-from pytest_scylla.limits import Budget, reserve_all
+from pytest_scylla.limits import Budget, NoRoomYet, reserve_all
 
 
 def key(number: int, subtest: str = "00", stage: str = "agent") -> str:
@@ -145,6 +147,33 @@ def test_what_a_dead_worker_had_reserved_counts_as_spent(tmp_path: Path) -> None
     assert budget.committed == 2.25
     with pytest.raises(NotRun, match=r"\$2\.2500 of \$2\.5000"):
         budget.reserve(key(1), 0.75)
+
+
+def _hold(path: Path, started: Any) -> None:
+    Budget(path, 2.0).reserve(key(1), 1.5)
+    started.set()
+    time.sleep(600)
+
+
+def test_what_a_living_worker_has_reserved_may_leave_room_and_that_of_a_dead_one_not(
+    tmp_path: Path,
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    started = spawn.Event()
+    worker = spawn.Process(target=_hold, args=(tmp_path / "b", started), daemon=True)
+    worker.start()
+    assert started.wait(60)
+    budget = Budget(tmp_path / "b", 2.0)
+    with pytest.raises(NoRoomYet):
+        budget.reserve(key(2), 1.0)
+    with pytest.raises(NotRun) as never:
+        budget.reserve(key(2), 2.5)
+    worker.kill()
+    worker.join()
+    with pytest.raises(NotRun) as dead:
+        budget.reserve(key(2), 1.0)
+    assert not isinstance(never.value, NoRoomYet)
+    assert not isinstance(dead.value, NoRoomYet)
 
 
 def test_what_no_session_has_room_for_is_told_so(tmp_path: Path) -> None:

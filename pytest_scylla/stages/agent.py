@@ -96,13 +96,28 @@ def agent_result(run: Run, workspace: Workspace) -> AgentResult:
         return kept
     patience = Patience(run.evaluation.max_wait)
     while True:
+        result = _tried(run, workspace, patience)
+        if result is not None:
+            return result
+
+
+def _tried(run: Run, workspace: Workspace, patience: Patience) -> AgentResult | None:
+    """A new execution, when budget and provider allow; None: it is to be tried again."""
+    workspace.hold()
+    reserve(run, "agent", run.evaluation.agent.paid)
+    cost: float | None = 0.0
+    try:
         with run.evaluation.turn(run.evaluation.agent.endpoint, patience) as provider:
             started = time.monotonic()
-            result = _executed(run, workspace, provider)
-            if result is not None:
-                return result
-            # The program has waited too, and may have spent: not for ever.
-            patience.used += time.monotonic() - started
+            try:
+                result = _executed(run, workspace, provider)
+            finally:
+                cost = _cost_on_disk(run)
+            if result is None:  # the program has waited too, and may have spent: not for ever
+                patience.used += time.monotonic() - started
+            return result
+    finally:
+        settle(run, "agent", cost)
 
 
 def _require_whole(run: Run, workspace: Workspace, kept: AgentResult) -> None:
@@ -126,7 +141,6 @@ def _require_whole(run: Run, workspace: Workspace, kept: AgentResult) -> None:
 def _executed(run: Run, workspace: Workspace, provider: Provider | None) -> AgentResult | None:
     """A new execution; None where the provider refused it, so that it is to be tried again."""
     setup, clock = run.setup, Clock()
-    reserve(run, "agent", run.evaluation.agent.paid)
     try:
         clear(run)
         run.evaluation.write_manifest(run.subtest, setup)
@@ -140,8 +154,6 @@ def _executed(run: Run, workspace: Workspace, provider: Provider | None) -> Agen
         provider.refused(REFUSALS[error.kind], wait)
         log.warning("%s: %s: tried again when the provider allows", run.dir.path, error.kind)
         return None
-    finally:
-        settle(run, "agent", _cost_on_disk(run))
     if provider is not None:
         provider.answered()
     return result

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import time
+
 from ..evaluation import Run
-from ..limits import reserve_all
+from ..limits import NoRoomYet, reserve_all
+from .ending import heed_the_end
+
+PAUSE = 0.2
+"""Seconds between two looks at a budget that other workers may leave room in."""
 
 
 def reserve(run: Run, stage: str, paid: bool) -> None:
     """Set aside what a stage is expected to cost. Raises NotRun where a budget has no room.
 
     This session says it best; then earlier ones, the task's max_cost_usd, and the price list.
+    Where only what other workers have reserved takes the room, it waits until they have settled:
+    so nobody reserves while holding what those others wait for (a provider's turn, a workspace).
     """
     budgets = run.evaluation.budgets
-    if budgets:
-        reserve_all(budgets, _budget_key(run, stage), run.expected_cost(stage, paid))
+    while budgets:
+        try:
+            reserve_all(budgets, _budget_key(run, stage), run.expected_cost(stage, paid))
+            return
+        except NoRoomYet:
+            heed_the_end(run)
+            time.sleep(PAUSE)
 
 
 def settle(run: Run, stage: str, cost: float | None) -> None:

@@ -42,6 +42,12 @@ def test_what_does_not_fit_is_skipped_and_stays_for_the_next_session(
     assert set(costly.executions.values()) == {1}
 
 
+def test_what_is_in_flight_is_waited_for_before_anything_is_skipped(costly: Experiment) -> None:
+    costly.configure(agent={**costly.settings["agent"], "paid": True})
+    costly.write("task/config.yaml", {"max_cost_usd": 2})
+    costly.run("--scylla-budget", "2.2", *TWO_WORKERS).assert_outcomes(passed=4)
+
+
 def test_an_experiment_may_have_a_budget_of_its_own(costly: Experiment) -> None:
     free = TELLS.replace("0.5", "0")
     costly.write_agent(f'case "$run" in *run_01) {free}exit;; esac\n{TELLS}')

@@ -103,20 +103,19 @@ def test_an_agent_that_is_ended_by_a_signal_is_an_error(pytester: pytest.Pyteste
     result.stdout.fnmatch_lines(["*the agent was ended by signal 11*"])
 
 
-def test_judgments_short_of_the_quorum_are_an_error(pytester: pytest.Pytester) -> None:
+def test_a_rubric_that_no_quorum_of_judges_can_grade_starts_no_agent(
+    pytester: pytest.Pytester,
+) -> None:
     item = check()
     del item["run"]
     toy = Experiment(pytester, rubric=rubric(item), judges=[{"adapter": "rubric-checks"}] * 2)
     result = toy.run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["0 of 2 judgments are valid and 2 are needed: no verdict (judge 1: *no item*", "*next: *"]
+        ["no agent is started: 0 of 2 judges can grade anything, 2 are needed: *", "*next: *"]
     )
-    run = toy.path("T0/00-empty/run_01")
-    assert read(run / "error.json")["kind"] == "no_quorum"
-    judgment = read(run / "judge/judge_01/judgment.json")
-    assert (judgment["score"], judgment["is_valid"]) == (None, False)
-    assert (run / "judge/judge_01/error.log").stat().st_size
+    assert not toy.executions
+    assert read(toy.path("T0/00-empty/run_01/error.json"))["kind"] == "rubric"
     assert toy.verdicts() == {}
 
 
