@@ -177,7 +177,8 @@ class Live:
             outcome = _outcome(report)
             line = line_of(report.nodeid, outcome, facts, self._width)
             # Not a line of its own for pytest, which would name the file again before the next.
-            terminal.write("\n" + line, **_colour(outcome))
+            begun = self.config.get_terminal_writer().width_of_current_line
+            terminal.write("\n" * bool(begun) + line, **_colour(outcome))
 
     @property
     def _width(self) -> int | None:

@@ -48,6 +48,7 @@ def test_a_finished_run_is_a_line(toy: Experiment, mode: tuple[str, ...]) -> Non
     ]
     for line in lines:
         result.stdout.re_match_lines([line + r"( +\[ *\d+%\])?$"])
+    assert not re.search(r"run_01  .*\n\nT\d/", result.stdout.str()), "line by line"
     again = toy.run(*mode, "-k", "good")
     again.assert_outcomes(passed=1)
     again.stdout.re_match_lines(
