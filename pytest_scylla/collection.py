@@ -185,6 +185,9 @@ def evaluations(config: pytest.Config, path: Path, hooks: Any) -> Sequence[Evalu
     if path not in known:
         loaded = load(path, hooks, inputs_of(config), config.getoption("scylla_judge_model"))
         known[path] = [one.evaluation(config.stash[SESSION]) for one in loaded]
+        if not config.getoption("collectonly"):
+            for found in known[path]:  # as they are before the first agent starts
+                _ = found.checks_digest
     return known[path]
 
 

@@ -107,3 +107,11 @@ def test_a_verdict_forged_for_a_run_of_the_next_session_is_not_believed(
     toy.run("-k", "00").assert_outcomes(failed=1)
     toy.run().assert_outcomes(failed=4)
     nobody_was_fooled(toy)
+
+
+def test_an_agent_that_changes_what_checks_use_gets_no_verdict(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester)
+    toy.write_agent(f"echo done > answer.txt; echo >> {toy.directory}/task/expected/rubric.yaml")
+    toy.run().assert_outcomes(errors=1)
+    assert read(toy.path("T0/00-empty/run_01/error.json"))["kind"] == "checks_changed"
+    assert toy.verdicts() == {}
