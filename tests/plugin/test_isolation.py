@@ -232,7 +232,7 @@ def test_an_agent_that_fills_the_disk_is_ended_and_judged(
     result = read(toy.path(RUN) / "agent/result.json")
     assert result["timed_out"]
     held = sum(p.stat().st_blocks * 512 for p in (toy.path(RUN) / "workspace").iterdir())
-    assert held < 200_000_000
+    assert held < 1_000_000_000, "ended long before the disk was full"
     assert result["stop_reason"] == "disk_limit"
 
 
