@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,12 +103,24 @@ def _range(item: Item) -> str:
     return points + (f'; "N/A" if {item.na_condition.strip()}' if item.na_condition else "")
 
 
-def read_answer(text: str, rubric: Rubric) -> JudgeAnswer:
+def read_answer(
+    text: str, rubric: Rubric, evidence: Iterable[str] = (), structured: bool = False
+) -> JudgeAnswer:
     """The answer in a model's text, with or without a fence or words around it.
+
+    `evidence` is what the agent wrote: an object that stands there is a quotation, never the
+    judge's own answer. `structured`: the provider holds the model to a schema, so the text is one
+    object (a fence around it is allowed) and nothing else.
 
     Raises ValueError that says all that is wrong with it, a line for each.
     """
-    answer = _the_object(text)
+    answer = _whole_object(text) if structured else _the_object(text)
+    if _is_quoted(answer.source, evidence):
+        raise ValueError("the only answer is a quotation: it stands in the evidence word for word")
+    return _read(answer.fields, rubric)
+
+
+def _read(answer: dict[str, Any], rubric: Rubric) -> JudgeAnswer:
     wrong: list[str] = []
     items = answer.get("items")
     if not isinstance(items, dict):
@@ -175,16 +187,54 @@ def _shown(value: Any) -> str:
 # -- the object in the text ------------------------------------------------------------------------
 
 
-def _the_object(text: str) -> dict[str, Any]:
-    """The one JSON object with items in a text."""
+@dataclass(frozen=True)
+class _Found:
+    """A JSON object, and the text that it was read from."""
+
+    fields: dict[str, Any]
+    source: str
+
+
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+
+_BEGINS_LIKE_JSON = re.compile(r'\{\s*"')
+
+_NOT_COMPARED = re.compile(r"^[+ ]|\s|\\", re.MULTILINE)
+"""What a quotation may lose or gain: white space, the signs of a patch, backslashes."""
+
+
+def _whole_object(text: str) -> _Found:
+    """The object that a text consists of."""
     if not text.strip():
         raise ValueError("the answer is empty")
-    found: list[dict[str, Any]] = []
-    for value in json_objects(text):
-        if "items" in value and value not in found:
-            found.append(value)
+    fenced = _FENCED.fullmatch(text)
+    source = (fenced[1] if fenced else text).strip()
+    try:
+        value = json.loads(source, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"there is no JSON object alone: {_place(error)}") from None
+    except RecursionError:
+        raise ValueError("there is no JSON object: it is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("there is no JSON object: it is another value")
+    return _Found(whole(value), source)
+
+
+def _the_object(text: str) -> _Found:
+    """The one JSON object with items in a text.
+
+    One that begins and cannot be read may have been the answer: then no other one is taken.
+    """
+    if not text.strip():
+        raise ValueError("the answer is empty")
+    found: list[_Found] = []
+    for one in _objects(text):
+        if isinstance(one, str):
+            raise ValueError(f"there is a JSON object in the answer that cannot be read ({one})")
+        if "items" in one.fields and all(one.fields != other.fields for other in found):
+            found.append(one)
     if not found:
-        raise ValueError(f"there is no JSON object with `items` in the answer{_why(text)}")
+        raise ValueError("there is no JSON object with `items` in the answer")
     if len(found) > 1:
         raise ValueError(f"there are {len(found)} different JSON objects with `items`: give one")
     return found[0]
@@ -192,18 +242,32 @@ def _the_object(text: str) -> dict[str, Any]:
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
     """The outermost JSON objects in a text. Raises ValueError for a key that is there twice."""
+    yield from (one.fields for one in _objects(text) if isinstance(one, _Found))
+
+
+def _objects(text: str) -> Iterator[_Found | str]:
+    """The outermost JSON objects in a text; of what begins like one, why it is none."""
     decoder = json.JSONDecoder(object_pairs_hook=_unique)
     place = text.find("{")
     while place >= 0:
         try:
             value, end = decoder.raw_decode(text, place)
-        except json.JSONDecodeError:
+        except json.JSONDecodeError as error:
             end = place + 1
+            if _BEGINS_LIKE_JSON.match(text, place):
+                yield _place(error)
         except RecursionError:
+            yield "it is nested too deeply"
             return
         else:
-            yield whole(value)
+            yield _Found(whole(value), text[place:end])
         place = text.find("{", end)
+
+
+def _is_quoted(source: str, evidence: Iterable[str]) -> bool:
+    """Whether an object stands in one of the texts, however it is laid out or escaped there."""
+    wanted = _NOT_COMPARED.sub("", source)
+    return any(wanted in _NOT_COMPARED.sub("", text) for text in evidence)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -214,15 +278,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _why(text: str) -> str:
-    """What stops the first object from being one."""
-    start = re.search(r"\{", text)
-    if start is None:
-        return ""
-    try:
-        json.JSONDecoder().raw_decode(text, start.start())
-    except json.JSONDecodeError as error:
-        return f" ({error.msg} at line {error.lineno}, column {error.colno})"
-    except RecursionError:
-        return " (it is nested too deeply)"
-    return ""
+def _place(error: json.JSONDecodeError) -> str:
+    return f"{error.msg} at line {error.lineno}, column {error.colno}"

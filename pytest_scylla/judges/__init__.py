@@ -225,9 +225,9 @@ same conversation. Counts what it uses. Raises BadAnswer for an answer that is n
 where there is no use in asking again."""
 
 
-def converse(evidence: Evidence, model: str, ask: Ask) -> Grading:
+def converse(evidence: Evidence, model: str, ask: Ask, structured: bool = False) -> Grading:
     """A grading from a model: one question and, where the answer is bad, one repair round that
-    says what was wrong.
+    says what was wrong. `structured`: the provider holds the model to the answer's schema.
 
     Raises NotGraded where there is no valid answer then.
     """
@@ -242,7 +242,8 @@ def converse(evidence: Evidence, model: str, ask: Ask) -> Grading:
             rounds.add("", str(error))
             raise rounds.failure(error.kind, str(error), account) from None
         try:
-            answer = read_answer(rounds.last.text, evidence.task.rubric)
+            written = (evidence.answer, evidence.patch)
+            answer = read_answer(rounds.last.text, evidence.task.rubric, written, structured)
         except ValueError as error:
             rounds.last.problem = str(error)
         else:

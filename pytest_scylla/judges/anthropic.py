@@ -89,7 +89,7 @@ class Anthropic(Strict):
 
     def grade(self, evidence: Evidence) -> Grading:
         """Ask the model. Raises NotGraded where it gives no valid answer."""
-        return converse(evidence, self.model, _Conversation(self, evidence).ask)
+        return converse(evidence, self.model, _Conversation(self, evidence).ask, structured=True)
 
     @cached_property
     def client(self) -> Client:

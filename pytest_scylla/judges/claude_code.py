@@ -96,7 +96,7 @@ class ClaudeCode(Strict):
         """Let the program read and answer. Raises NotGraded where it gives no valid answer."""
         with scratch("judge") as folder:
             session = _Session(self, evidence, folder)
-            return converse(evidence, self.model, session.ask)
+            return converse(evidence, self.model, session.ask, structured=True)
 
     def arguments(self, evidence: Evidence, session: str | None) -> list[str]:
         """The command; `session` is the conversation that goes on."""
