@@ -29,6 +29,10 @@ SECRET = (
 )
 """What of it is not: a program that runs as root could read these."""
 
+KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")
+"""Places in /proc that change the machine where root writes to them: read-only, whoever asks. A
+user namespace alone does not help: the kernel asks there for the user outside, who may be root."""
+
 SHARED_MEMORY = 256 * 2**20
 """Bytes that a program may put into /dev/shm."""
 
@@ -53,9 +57,17 @@ def wrapped(argv: Sequence[str], cwd: Path, view: View) -> list[str]:
     """The command that runs `argv` in `cwd` with that view and nothing else.
 
     SIGTERM reaches the program itself; its exit status is passed on (128 + n for a signal n).
+    Start it in a session of its own (as `processes` does), so that it has no terminal to type into:
+    bwrap's own `--new-session` would keep signals from it.
     """
     words = ["env", "--ignore-signal=TERM", "bwrap", "--die-with-parent", "--cap-drop", "ALL"]
-    words += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    words += [
+        "--unshare-user-try",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+    ]
     words += [] if view.network else ["--unshare-net"]
     words += ["--cap-add", "CAP_NET_BIND_SERVICE"] if view.low_ports else []
     words += _system()
@@ -87,6 +99,8 @@ def _system() -> list[str]:
     if not resolver.startswith("/etc/"):
         words += ["--ro-bind-try", resolver, resolver]
     words += ["--proc", "/proc", "--dev", "/dev"]
+    for name in KERNEL:
+        words += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     return [*words, "--size", str(SHARED_MEMORY), "--tmpfs", "/dev/shm"]
 
 

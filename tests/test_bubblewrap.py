@@ -105,3 +105,28 @@ def test_something_else_is_seen_in_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("127.0.0.1 here\n")
     view = View(writable=(tmp_path,), instead={"/etc/hosts": tmp_path / "hosts"})
     assert run("cat /etc/hosts", tmp_path, view).stdout == "127.0.0.1 here\n"
+
+
+@needs_bwrap
+def test_nothing_of_the_kernel_can_be_written(tmp_path: Path) -> None:
+    """Also where root runs the tests, as in a container of CI."""
+    done = run("find /proc/sys /proc/irq /proc/bus /proc/fs /sys -type f -writable 2>/dev/null;"
+               "for name in kernel/core_pattern kernel/panic vm/swappiness; do"
+               " (: > /proc/sys/$name) 2>/dev/null && echo $name; done; (: > /proc/sysrq-trigger) "
+               "2>/dev/null && echo sysrq; find /dev -type b; grep ^Cap /proc/self/status",
+               tmp_path, View(writable=(tmp_path,)))  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "CapInh:",
+        "CapPrm:",
+        "CapEff:",
+        "CapBnd:",
+        "CapAmb:",
+    ]
+    assert {line.split()[1] for line in lines} == {"0" * 16}
+
+
+@needs_bwrap
+def test_a_program_is_in_a_user_namespace_of_its_own(tmp_path: Path) -> None:
+    done = run("readlink /proc/self/ns/user", tmp_path, View(writable=(tmp_path,)))
+    assert done.stdout.strip() not in ("", os.readlink("/proc/self/ns/user"))
