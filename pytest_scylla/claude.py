@@ -176,7 +176,15 @@ class Stream:
         models = (self.last.get("modelUsage") or {}).values()
         usages = [_short(usage) for usage in models] or [token_stats(self.last.get("usage") or {})]
         usages += [token_stats(usage) for usage in self.later.values()]
-        return sum(usages, TokenStats())
+        return self._with_hours(sum(usages, TokenStats()))
+
+    def _with_hours(self, total: TokenStats) -> TokenStats:
+        """`modelUsage` does not say how long a cache entry stays: the messages and `usage` do."""
+        said = sum((usage.tokens for usage in self._messages().values()), TokenStats())
+        main = token_stats(self.last.get("usage") or {})
+        hours = max(said.cache_creation_1h_tokens, main.cache_creation_1h_tokens)
+        kept = min(hours, total.cache_creation_tokens)
+        return total.model_copy(update={"cache_creation_1h_tokens": kept})
 
     @property
     def cost(self) -> float | None:

@@ -1,11 +1,14 @@
 """What models cost, and how users add to the list."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_scylla.claude import Stream
 from pytest_scylla.errors import InputError
 from pytest_scylla.experiment import Price, PriceStep
 from pytest_scylla.prices import (
@@ -31,6 +34,9 @@ NAMES = {
     "openrouter/anthropic/claude-opus-5-5": 4,
     "us.anthropic.claude-opus-5-5-20260901-v1:0": 4,
     "opus": 4,
+    "claude-fable-5-2": 8,
+    "fable": 8,
+    "claude-mythos-5-2": 8,
     "claude-opus-5": 5,
     "claude-opus-4-8": 5,
     "claude-sonnet-5-5[1m]": 2,
@@ -184,3 +190,36 @@ def test_a_wrong_price_file_is_refused_with_file_key_and_next_step(
     with pytest.raises(InputError, match="next: ") as error:
         read_prices([path])
     assert str(error.value).startswith(f"{path}: {key}")
+
+
+def test_what_claude_code_kept_for_an_hour_is_priced_as_such() -> None:
+    """Its `modelUsage` counts sub-agents and says nothing of hours; messages say them."""
+
+    def message(id: str, hour: int, minutes: int) -> dict[str, Any]:
+        usage = {
+            "input_tokens": 5,
+            "output_tokens": 7,
+            "cache_creation_input_tokens": hour + minutes,
+            "cache_creation": {
+                "ephemeral_1h_input_tokens": hour,
+                "ephemeral_5m_input_tokens": minutes,
+            },
+        }
+        return {
+            "type": "assistant",
+            "message": {"id": id, "model": "claude-fable-5-2", "usage": usage},
+        }
+
+    total = {"inputTokens": 15, "outputTokens": 20, "cacheCreationInputTokens": 1_700}
+    events = [
+        message("m1", 1_000, 0),
+        message("m1", 1_000, 0),  # a second block of the same message
+        message("m2", 400, 100),
+        {"type": "result", "modelUsage": {"claude-fable-5-2": total}, "total_cost_usd": 0.1},
+    ]
+    stream = Stream("\n".join(map(json.dumps, events)))
+    tokens = stream.tokens
+    assert (tokens.cache_creation_tokens, tokens.cache_creation_1h_tokens) == (1_700, 1_400)
+    usd = (15 * 8 + 20 * 40 + 300 * 10 + 1_400 * 16) / MILLION
+    assert PRICES.cost_of(stream.usages) == pytest.approx(usd)
+    assert cost_usd("claude-fable-5-2", tokens, prompt_tokens=0) == pytest.approx(usd)
