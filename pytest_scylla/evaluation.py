@@ -29,7 +29,7 @@ from .results import (
     changed_inputs,
 )
 from .source import directory_digest, source_digest
-from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
+from .store import RunDir, digest, now, read_json, read_model, text_of, write_json, write_text
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed
 from .tree import ResultsTree
 
@@ -352,7 +352,7 @@ class Evaluation:
         task = self.experiment.task
         write_if_changed(self.results / "prompt.md", task.prompt)
         write_if_changed(self.results / "criteria.md", task.criteria)
-        write_if_changed(self.results / "rubric.yaml", task.rubric_file.read_text("utf-8"))
+        write_if_changed(self.results / "rubric.yaml", text_of(task.rubric_file))
         write_if_changed(self.results / "judge_prompt.md", self.template.text)
         path = self.results / "config" / "experiment.json"
         kept, config = read_json(path) or {}, self.configuration()
@@ -431,12 +431,8 @@ def _redacted(settings: dict[str, Any]) -> dict[str, Any]:
 
 def write_if_changed(path: Path, text: str) -> None:
     """Write a derived text file, unless it already says just that."""
-    try:
-        if path.read_text("utf-8") == text:
-            return
-    except OSError:
-        pass
-    write_text(path, text)
+    if not path.is_file() or text_of(path) != text:
+        write_text(path, text)
 
 
 def selected_tiers(experiment: Experiment, library: Library) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from .errors import InputError
+from .reading import read_bytes
 from .rubric import Rubric, load_rubric
 from .yamlfile import Shared, Strict, parse, read_mapping, unknown_keys
 
@@ -514,6 +515,6 @@ def _prompt(path: Path, name: str) -> str:
 def _text(path: Path, key: str, name: str) -> str:
     named = _named(path, key, name)
     try:
-        return named.read_text(encoding="utf-8")
+        return read_bytes(named).decode()
     except UnicodeDecodeError:
         raise InputError(named, "", "not UTF-8 text", "save it as UTF-8") from None

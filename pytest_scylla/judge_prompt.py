@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,15 @@ from pathlib import Path
 from .errors import InputError
 from .experiment import Experiment, Task
 from .judge_answer import answer_format, asked_items
+from .reading import read_bytes, read_within
 from .results import PipelineResult
 from .rubric import Rubric
 from .store import digest, write_text
 
 BUILT_IN = Path(__file__).with_name("judge_prompt.md")
+
+MOST_OF_A_FILE = 2**26
+"""Bytes of the largest file whose content is looked at."""
 """The template of an experiment that has none of its own."""
 
 SHARED = ("name", "task", "criteria", "rubric", "answer_format")
@@ -143,7 +146,7 @@ def load_template(experiment: Experiment) -> Template:
     """
     path = experiment.judge_prompt or BUILT_IN
     try:
-        text = path.read_text("utf-8")
+        text = read_bytes(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, "", str(error), "save it as UTF-8 text") from None
     names = _PLACEHOLDER.findall(text)
@@ -310,12 +313,9 @@ def _described(workspace: Path, name: str) -> str:
 
 
 def _content(path: Path) -> str | None:
-    """The text in a file; None for what is no text. A link is never followed."""
-    if not stat.S_ISREG(path.lstat().st_mode):
-        return None
+    """The text in a file; None for what is no text, or too long. A link is never followed."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(4_000_000)
+        data = read_within(path.parent, path.name, MOST_OF_A_FILE)
         return None if b"\0" in data else data.decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return None

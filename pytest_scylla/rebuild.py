@@ -23,7 +23,7 @@ from .evaluation import sealed
 from .experiment import PanelRules
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
 from .status import agent_is_valid, has_answered, run_is_valid
-from .store import RunDir, read_json, read_model, write_json
+from .store import RunDir, read_json, read_model, text_of, write_json
 from .tree import ResultsTree
 
 LONGEST_OUTPUT = 200_000
@@ -87,11 +87,11 @@ def agent_result_from_logs(run: RunDir) -> AgentResult | None:
     """What agent/result.json must say, from command_log.json and the output logs."""
     log = read_json(run.agent / "command_log.json") or {}
     commands = log.get("commands")
-    if not isinstance(commands, list) or not commands or not _text(run.agent_output):
+    if not isinstance(commands, list) or not commands or not text_of(run.agent_output):
         return None
     output: dict[str, Any] = {
-        "stdout": _text(run.agent / "stdout.log")[-LONGEST_OUTPUT:],
-        "stderr": _text(run.agent / "stderr.log")[-LONGEST_OUTPUT:],
+        "stdout": text_of(run.agent / "stdout.log")[-LONGEST_OUTPUT:],
+        "stderr": text_of(run.agent / "stderr.log")[-LONGEST_OUTPUT:],
     }
     try:
         if isinstance(log.get("result"), dict):
@@ -253,7 +253,7 @@ def _places(run: RunDir, log: Mapping[str, Any], root: Path | None) -> Places:
 
 
 def _model(slot: Path) -> str:
-    found = re.search(r"\*\*Model\*\*: *(\S+)", _text(slot / "MODEL.md"))
+    found = re.search(r"\*\*Model\*\*: *(\S+)", text_of(slot / "MODEL.md"))
     return found[1] if found else ""
 
 
@@ -304,10 +304,3 @@ class Panel:
 def _seconds(path: Path | str, name: str) -> float | None:
     value = (read_json(path) or {}).get(name)
     return float(value) if isinstance(value, (int, float)) else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return ""

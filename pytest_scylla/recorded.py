@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from .reading import read_bytes
 from .scratch import scratch
-from .store import remove_tree, write_bytes
+from .store import remove_tree, text_of, write_bytes
 from .workspace import git, git_bytes
 
 STEERING = ("conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py")
@@ -105,7 +106,7 @@ def recorded(repository: Path, commit: str, patch: Path | None = None) -> Iterat
         }
         git(["-C", str(files), "read-tree", "-u", "--reset", commit], env)
         found = Recorded(files, _origin(files), env, commit)
-        changes = patch.read_bytes() if patch else b""
+        changes = read_bytes(patch) if patch else b""
         if changes:
             git(["-C", str(files), "apply", "--binary", "--whitespace=nowarn", str(patch)], env)
             _neutralize(found, changes)
@@ -170,7 +171,7 @@ def _origin(files: Path) -> Origin:
     modules = tuple({name.partition(".")[0]: None for name in names if name[0] != "."})
     for name, pattern in PYTEST_CONFIG.items():
         path = files / name
-        text = path.read_text("utf-8", "replace") if path.is_file() else None
+        text = text_of(path) if path.is_file() else None
         if text is not None and re.search(pattern, text):
             suffix = path.suffix or ".ini"
             return Origin(modules=modules, pytest_config=text, pytest_suffix=suffix)

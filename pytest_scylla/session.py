@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .errors import InputError
+from .reading import read_bytes
 
 if TYPE_CHECKING:
     from .agents import Agent
@@ -135,7 +136,7 @@ def _belongs(place: Path, root: Path, experiment: Experiment) -> bool:
         return False  # made when it had several
     try:
         own = place / experiment.agent_name
-        config = json.loads((own / "config" / "experiment.json").read_bytes())
+        config = json.loads(read_bytes(own / "config" / "experiment.json"))
         file = config.get("experiment_file")
     except (OSError, ValueError, AttributeError):
         return True
@@ -224,7 +225,7 @@ def _without_tests(config: pytest.Config) -> str:
 def looks_like_experiment(path: Path) -> bool:
     """Whether a file named experiment.yaml is ours: other tools use that name too."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_bytes(path).splitlines()
     except OSError:
         return False
     return sum(any(line.startswith(key) for line in lines) for key in _KEYS) >= 2

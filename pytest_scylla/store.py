@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
+from .reading import read_bytes
+
 Model = TypeVar("Model", bound=BaseModel)
 
 TEMPORARY = ".writing-"
@@ -114,31 +116,15 @@ def whole(value: Any) -> Any:
 def text_of(path: Path) -> str:
     """The text in a file; nothing where there is none."""
     try:
-        return _content(path).decode("utf-8", "replace")
+        return read_bytes(path).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-_AT_ONCE = 65536
-"""Bytes that one call reads: all of most files."""
-
-
-def _content(path: Path | str) -> bytes:
-    # Nobody waits for the other end of a pipe that an agent has put there.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        parts = [os.read(file, _AT_ONCE)]
-        while len(parts[-1]) == _AT_ONCE:
-            parts.append(os.read(file, _AT_ONCE))
-    finally:
-        os.close(file)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_json(path: Path | str) -> dict[str, Any] | None:
     """The JSON object in `path`, or None where there is no such file or no whole object in it."""
     try:
-        value = from_json(_content(path))
+        value = from_json(read_bytes(path))
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
@@ -147,7 +133,7 @@ def read_json(path: Path | str) -> dict[str, Any] | None:
 def read_model(path: Path | str, model: type[Model]) -> Model | None:
     """The record in `path`; None where it is missing, broken or lacks a field."""
     try:
-        return model.model_validate_json(_content(path))
+        return model.model_validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return None
 
@@ -169,7 +155,7 @@ def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in sorted([*names, *links]):
             path = Path(folder, name)
-            content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+            content = os.readlink(path).encode() if path.is_symlink() else read_bytes(path)
             executable = bool(path.lstat().st_mode & 0o100)
             entries.append((str(path.relative_to(root)), executable, digest(content)))
     return digest(entries)

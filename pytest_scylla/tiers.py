@@ -22,6 +22,7 @@ from pydantic import Field, field_validator
 
 from .errors import InputError
 from .experiment import NAME
+from .reading import read_bytes
 from .store import digest
 from .yamlfile import Shared, parse, read_mapping, unknown_keys
 
@@ -156,7 +157,7 @@ class Library:
     def content(self, path: Path) -> bytes:
         """The bytes of one of the library's files, read once."""
         if path not in self._contents:
-            self._contents[path] = path.read_bytes()
+            self._contents[path] = read_bytes(path)
         return self._contents[path]
 
     def names(self, folder: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from .store import RunDir, read_json
 
 PHASES = ("completed", "in_progress")
-OTHERS = frozenset({"config", *PHASES})
+OTHERS = frozenset({"config", "charts", "export", *PHASES})
 """Directories beside the tiers."""
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-")

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import InputError
+from .reading import read_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,7 +51,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _load(path: Path) -> Any:
     """What the file holds. YAML forbids a key that is there twice; PyYAML would take the last."""
-    loader = Loader(path.read_bytes())
+    loader = Loader(read_bytes(path))
     try:
         node = loader.get_single_node()
         _check_keys(path, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_scylla.agents import Answer
-from pytest_scylla.agents.codex import Codex, toml
+from pytest_scylla.agents.codex import Codex, Session, toml
 from pytest_scylla.results import TokenStats
 from tests.support.agents import ended, make_job, make_setup
 from tests.support.examples import law
@@ -173,3 +174,21 @@ def test_a_time_limit_while_the_api_refused_is_an_error_of_the_api(
     went_on = {"type": "item.completed", "item": {"type": "agent_message", "text": "Done."}}
     found = answer(tmp_path, lines(BEGAN, refused, went_on), timed_out=True)
     assert (found.error, found.limited) == (None, True)
+
+
+def test_what_an_agent_put_among_the_session_files_hangs_nothing(tmp_path: Path) -> None:
+    """HOME is the agent's to write: it is read without following links, or waiting."""
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    for folder in (home / ".codex/sessions/2026/01", outside):
+        folder.mkdir(parents=True)
+        (folder / "a.jsonl").write_text(json.dumps(usage(folder.name, output_tokens=7)) + "\n")
+    own = Session(home).requests
+    assert len(own) == 1
+    os.mkfifo(home / ".codex/sessions/2026/b.jsonl")
+    (home / ".codex/sessions/c.jsonl").symlink_to("/dev/zero")
+    (home / ".codex/sessions/d.jsonl").symlink_to(outside / "a.jsonl")
+    (home / ".codex/sessions/e").symlink_to(outside)
+    assert Session(home).requests == own
+    (home / ".codex/sessions").rename(outside / "sessions")
+    (home / ".codex/sessions").symlink_to(outside / "sessions")
+    assert Session(home).requests == []

@@ -194,3 +194,27 @@ def test_the_reaper_needs_no_package_but_this_one() -> None:
     """It starts without site-packages, and a reaper that does not start lets agents go on."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pytest_scylla import reaper"
     subprocess.run([sys.executable, "-S", "-E", "-c", code], cwd="/", env={}, check=True)
+
+
+# -- one way to read what others may have made -----------------------------------------------------
+
+OF_THE_SYSTEM = {"reading", "processes", "workspace", "isolation", "limits", "recorder"}
+"""Rooms that open what the kernel or this package itself writes, programs, and what they append."""
+
+
+def test_files_of_users_and_agents_are_read_in_one_room() -> None:
+    """Elsewhere a pipe in a file's place would hang a session."""
+    calls = [
+        f"{name}:{node.lineno}"
+        for name, path in MODULES.items()
+        if name.partition(".")[2] not in OF_THE_SYSTEM and ".indoors" not in name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and _opens_by_itself(node.func)
+    ]
+    assert calls == []
+
+
+def _opens_by_itself(function: ast.expr) -> bool:
+    if isinstance(function, ast.Attribute):
+        return function.attr in ("read_text", "read_bytes")
+    return isinstance(function, ast.Name) and function.id == "open"

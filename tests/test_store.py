@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_scylla.reading import names_within, read_bytes, read_within
 from pytest_scylla.results import RunFailure, TokenStats
 from pytest_scylla.store import (
     TEMPORARY,
@@ -326,3 +328,55 @@ def test_a_new_attempt_never_takes_the_place_of_one_that_is_there(tmp_path: Path
 
 def test_judge_slots_are_counted_from_one(tmp_path: Path) -> None:
     assert RunDir(tmp_path).judge_slot(1) == tmp_path / "judge" / "judge_01"
+
+
+# -- what an agent may have put there --------------------------------------------------------------
+
+
+@law_on_disk
+@given(st.binary(max_size=300_000), st.integers(0, 300_000))
+def test_a_file_is_read_whole_or_is_too_large(data: bytes, most: int) -> None:
+    with folder() as root:
+        (root / "file").write_bytes(data)
+        if len(data) <= most:
+            assert read_bytes(root / "file", most) == data
+        else:
+            with pytest.raises(OSError, match="larger than"):
+                read_bytes(root / "file", most)
+
+
+def planted(root: Path, outside: Path) -> list[str]:
+    """Places below `root` that are no files of its own."""
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(root / "socket"))
+    (root / "device").symlink_to("/dev/zero")
+    (root / "link").symlink_to(outside / "secret")
+    (root / "folder").mkdir()
+    (root / "way").symlink_to(outside)
+    return ["pipe", "socket", "device", "link", "folder", "way/secret", "way/deep/secret", "none"]
+
+
+def test_nothing_but_a_file_of_its_own_is_read_of_a_place_that_an_agent_wrote(
+    tmp_path: Path,
+) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    write_files(root, {"own/deep/file": "mine"})
+    write_files(outside, {"secret": "not yours", "deep/secret": "not yours"})
+    for name in planted(root, outside):
+        with pytest.raises(OSError):
+            read_within(root, name, 1000)
+    assert read_within(root, "own/deep/file") == b"mine"
+    assert names_within(root, "own") == ["own/deep/file"]
+    assert names_within(root, "way") == names_within(root, "none") == []
+    (root / "own" / "way").symlink_to(outside)
+    assert names_within(root, "own") == ["own/deep/file", "own/way"]
+
+
+def test_a_reader_waits_for_no_writer_and_takes_no_endless_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device", "."):
+        with pytest.raises(OSError):
+            read_bytes(tmp_path / name)
+        assert (text_of(tmp_path / name), read_json(tmp_path / name)) == ("", None)

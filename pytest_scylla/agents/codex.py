@@ -8,6 +8,7 @@ are read from the session files that Codex keeps in the run's HOME.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -24,9 +25,13 @@ from ..openai import BASE_URL, check_access, endpoint
 from ..prices import Usage
 from ..processes import Finished, Invocation
 from ..providers import REFUSALS
+from ..reading import names_within, read_within
 from ..results import TokenStats, ToolCall, Turn, cut
 from ..tiers import Files, Setup
 from . import Agent, Answer, Job, ask_version, crash, find_program, json_lines, markdown_head
+
+MOST_OF_A_SESSION = 2**28
+"""Bytes of the largest session file that is read."""
 
 KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 """The first of these that is set is the key; it is taken out of every log."""
@@ -264,9 +269,7 @@ class Session:
     """What Codex keeps of a run in HOME: a file for the agent, and one for each sub-agent."""
 
     def __init__(self, home: Path) -> None:
-        files = sorted((home / ".codex" / "sessions").rglob("*.jsonl"))
-        lines = [list(json_lines(file.read_text("utf-8", "replace"))) for file in files]
-        records = [record for found in lines for record in found]
+        records = [record for text in _session_files(home) for record in json_lines(text)]
         told = _payloads(records, "token_usage_record")
         by_request = {str(p.get("response_id")): _stats(p.get("usage") or {}) for p in told}
         self.requests = list(by_request.values())
@@ -288,6 +291,14 @@ class Session:
         if name in ("response_stream_connection_failed", "response_too_many_failed_attempts"):
             return "network"
         return ERRORS.get(name, "api_error" if info else "agent_error")
+
+
+def _session_files(home: Path) -> Iterator[str]:
+    """Their texts; the agent may have put other things there."""
+    for name in names_within(home, ".codex/sessions"):
+        if name.endswith(".jsonl"):
+            with contextlib.suppress(OSError):
+                yield read_within(home, name, MOST_OF_A_SESSION).decode("utf-8", "replace")
 
 
 def _info(info: Any) -> tuple[str, int | None]:

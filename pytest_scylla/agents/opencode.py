@@ -28,10 +28,14 @@ from ..errors import STATUSES, RunError
 from ..opencode import steps, tokens_of
 from ..prices import Usage
 from ..processes import Finished, Invocation
+from ..reading import read_within
 from ..results import TokenStats, ToolCall, Turn, cut
-from ..store import text_of
+from ..scratch import scratch
 from ..tiers import Files, Setup
 from . import Agent, Answer, Job, ask_version, crash, find_program, json_lines, markdown_head
+
+OWN, DATABASE = ".local/share/opencode", "opencode.db"
+"""Where OpenCode keeps its own in HOME, and what its database is called there."""
 
 KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 """Provider -> the variable with its key."""
@@ -270,14 +274,24 @@ class OpenCode(Agent):
 
 def _messages(home: Path) -> list[dict[str, Any]]:
     """The model's answers in OpenCode's database, of the agent and of all sub-agents."""
-    place = home / ".local" / "share" / "opencode" / "opencode.db"
     try:
-        with contextlib.closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True)) as base:
-            rows = base.execute("SELECT data FROM message ORDER BY time_created").fetchall()
+        with scratch("opencode") as copy:
+            _copy_database(home, copy)
+            with contextlib.closing(sqlite3.connect(copy / DATABASE)) as base:
+                rows = base.execute("SELECT data FROM message ORDER BY time_created").fetchall()
         found = [json.loads(data) for (data,) in rows]
-    except (sqlite3.Error, ValueError):
+    except (OSError, sqlite3.Error, ValueError):
         return []
     return [one for one in found if isinstance(one, dict) and one.get("role") == "assistant"]
+
+
+def _copy_database(home: Path, to: Path) -> None:
+    """The database and what is not merged into it yet: HOME is the agent's to write, and sqlite
+    would follow a link there, or wait at a pipe."""
+    for suffix in ("", "-wal"):
+        name = f"{DATABASE}{suffix}"
+        with contextlib.suppress(FileNotFoundError):
+            (to / name).write_bytes(read_within(home, f"{OWN}/{name}"))
 
 
 def _check_skills(setup: Setup, env: Mapping[str, str]) -> None:
@@ -392,7 +406,10 @@ def _error(events: Sequence[Mapping[str, Any]], finished: Finished, job: Job) ->
 def _last_refusal(home: Path) -> str | None:
     """What the API answered to the last request, where that failed: it writes a line when it asks,
     and one when that comes to nothing."""
-    log = text_of(home / ".local" / "share" / "opencode" / "log" / "opencode.log")
+    try:
+        log = read_within(home, f"{OWN}/log/opencode.log").decode("utf-8", "replace")
+    except OSError:
+        return None
     asked = re.findall(r'^timestamp=.* message=(stream|"stream error") (.*)$', log, re.M)
     if not asked or asked[-1][0] == "stream":
         return None

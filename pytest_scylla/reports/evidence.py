@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..reading import opened
 from ..results import JudgeVote, PipelineResult, cut
 from ..store import RunDir, read_model
 from .markdown_report import FILES as REPORTED
@@ -52,7 +53,7 @@ def text_in(path: Path) -> str:
 
 def _read(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
+        with os.fdopen(opened(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size <= MOST_OF_A_FILE:
                 return file.read().decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..statistics import Unknown, scipy_is_there
-from ..store import digest, write_text
+from ..store import digest, text_of, write_text
 from . import charts as drawn
 from .advice import Advice, Rival, advice, advice_on_agents
 from .comparison import Comparison
@@ -99,9 +99,7 @@ _MARK = "<!-- made from: "
 
 
 def _made_from(path: Path) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        start = file.read(200)
-    return start.partition(_MARK)[2].partition(" ")[0]
+    return text_of(path)[:200].partition(_MARK)[2].partition(" ")[0]
 
 
 FILES = ("report.md", "report.json")
@@ -221,7 +219,7 @@ def _count(number: int, word: str) -> str:
 
 
 def _file(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return text_of(Path(__file__).with_name(name))
 
 
 def _json(value: Any) -> str:

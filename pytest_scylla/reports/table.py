@@ -7,6 +7,7 @@ experiments would be taken for one another.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict
 
 from ..errors import InputError
+from ..reading import read_bytes
 from ..results import Record
 from ..store import RunDir, read_json
 from ..tree import ResultsTree, folders, is_results_tree
@@ -193,15 +195,15 @@ def _places(path: Path) -> Iterator[Path]:
 
 def _of_csv(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from csv.DictReader(file)
+        text = read_bytes(path).decode("utf-8-sig")
+        yield from csv.DictReader(io.StringIO(text, newline=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from None
 
 
 def _of_json(path: Path) -> Sequence[Mapping[str, Any]]:
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_bytes(path))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     runs = value.get("runs") if isinstance(value, dict) else value

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from ..errors import RunError
 from ..evaluation import Run
-from ..store import write_text
+from ..store import text_of, write_text
 
 log = logging.getLogger("pytest_scylla")
 
@@ -90,10 +90,7 @@ class Workspace:
     def _holds_this_run(self) -> bool:
         if not self._run.shares_workspace:
             return True
-        try:
-            return self._holder().read_text() == self._run.name
-        except OSError:
-            return False
+        return text_of(self._holder()) == self._run.name
 
 
 def _lock_path(run: Run, name: str) -> Path:
