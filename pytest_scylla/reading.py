@@ -100,7 +100,7 @@ def _content(file: int, path: Path | str, most: int) -> bytes:
             parts.append(os.read(file, min(_AT_ONCE, left)))
             left -= len(parts[-1])
             if left <= 0:
-                raise OSError(errno.EFBIG, f"larger than {most} bytes", str(path))
+                raise OSError(errno.EOVERFLOW, f"larger than {most} bytes", str(path))
     finally:
         os.close(file)
     return parts[1] if len(parts) == 2 else b"".join(parts)

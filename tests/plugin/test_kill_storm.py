@@ -223,7 +223,7 @@ def check_lf(storm: Storm) -> None:
 
 def check_clean(storm: Storm) -> None:
     """What holds after the next session: no lock, no stray file, no broken worktree."""
-    assert not os.listdir(storm.temporary)
+    assert [len(list(place.iterdir())) for place in storm.temporary.iterdir()] == [0]
     assert not list(storm.results.rglob(".writing-*"))
     repositories = [*storm.results.rglob("workspace.git")]
     assert len(repositories) >= len(ALL)

@@ -20,11 +20,11 @@ RUN = "T0/00-empty/run_01"
 
 ADAPTERS = """
 import os
-import tempfile
 
 from pytest_scylla.agents.command import Command
 from pytest_scylla.judges import Grading
 from pytest_scylla.results import ItemScore
+from pytest_scylla.scratch import own_place
 
 class Writer(Command):
     command: tuple[str, ...] = ("/bin/sh", "-c", "echo {word} > answer.txt")
@@ -51,8 +51,7 @@ class Reader:
         return Grading(scores, "{word} was asked", str(copies), self.model)
 
     def copies(self):
-        names = os.listdir(tempfile.gettempdir())
-        return len([name for name in names if name.startswith("scylla-copy-")])
+        return len([name for name in os.listdir(own_place()) if name.startswith("copy-")])
 
 def pytest_scylla_agents():
     return {{"house-agent": Writer}}
@@ -92,7 +91,7 @@ def test_files_are_copied_when_a_judge_looks_at_them(
     toy = with_own_adapters(pytester, "red")
     run_pytest(pytester, "experiments", *IN_PROCESS).assert_outcomes(passed=1)
     assert (toy.path(RUN) / "judge/judge_01/response.txt").read_text() == "[0, 1]"
-    assert os.listdir(tmp_path) == []
+    assert [os.listdir(place) for place in tmp_path.iterdir()] == [[]]
 
 
 def test_a_folder_does_not_know_what_its_neighbour_registers(pytester: pytest.Pytester) -> None:
