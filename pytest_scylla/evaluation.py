@@ -157,6 +157,14 @@ class Evaluation:
         return self.results.parent.parent if several else self.results.parent
 
     @cached_property
+    def hidden(self) -> tuple[Path, ...]:
+        """What an agent must not find in its task's source, where that holds the evaluation too."""
+        experiment, task = self.experiment, self.experiment.task
+        places = (task.directory, task.rubric_file.parent, experiment.library, self.root)
+        files = (task.rubric_file, experiment.path, experiment.judge_prompt)
+        return (*places, *(file for file in files if file))
+
+    @cached_property
     def history(self) -> History:
         """What was executed before, when it is first asked for."""
         return History(executions(self.results))
@@ -174,7 +182,7 @@ class Evaluation:
     def task_inputs(self) -> Inputs:
         """Digests of what is the same for all runs of the experiment."""
         task = self.experiment.task
-        source = source_digest(task.source, task.directory)
+        source = source_digest(task.source, task.directory, self.hidden)
         return {
             **({"source": source} if source else {}),
             "prompt": digest(task.prompt),
@@ -340,7 +348,7 @@ class Evaluation:
         setup = self.setup(subtest)
         if setup.digest not in self._repositories:
             task = self.experiment.task
-            base = self.sources.base(task.source, task.directory, self.results.name)
+            base = self.sources.base(task.source, task.directory, self.results.name, self.hidden)
             self._repositories[setup.digest] = self.sources.setup(base, setup)
         return self._repositories[setup.digest]
 

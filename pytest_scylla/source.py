@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from .errors import RunError
 from .store import digest, digest_tree
 
 if TYPE_CHECKING:
@@ -27,17 +29,36 @@ def is_repository(path: Path) -> bool:
     return bare or (path / ".git").exists()
 
 
-def source_digest(source: Source, directory: Path) -> str | None:
-    """Digest of what a task's source names: its text, or for plain files their contents; None
-    where it is gone: there is nothing to compare with."""
+def left_out(place: Path, hidden: Iterable[Path]) -> tuple[str, ...]:
+    """Of `hidden` (what an agent must not see: the task, its rubric, the tier library, results),
+    what lies in the source at `place`: sorted paths from there."""
+    inside = (path.resolve() for path in hidden)
+    found = {str(path.relative_to(place)) for path in inside if place in path.parents}
+    return tuple(sorted(path for path in found if not found & _above(path)))
+
+
+def _above(path: str) -> set[str]:
+    return {str(parent) for parent in PurePath(path).parents}
+
+
+def source_digest(source: Source, directory: Path, hidden: Iterable[Path] = ()) -> str | None:
+    """Digest of what a task's source names: its text, or for plain files their contents but those
+    that are `hidden`; None where it is gone: there is nothing to compare with.
+
+    Raises RunError (kind `source`) where a file cannot be read.
+    """
     place = local_place(source.repo, directory)
     if place is not None and not place.exists():
         return None
     if place is not None and place.is_dir() and not is_repository(place):
-        return directory_digest(place)
+        return directory_digest(place, left_out(place, hidden))
     return digest([source.repo, source.hash, source.branch])
 
 
-def directory_digest(path: Path) -> str:
-    """Digest of a plain directory, without what Python or git leave in it."""
-    return digest_tree(path, IGNORED_IN_DIRECTORIES)
+def directory_digest(path: Path, without: Sequence[str] = ()) -> str:
+    """Digest of a plain directory, without what Python or git leave in it, and without some of its
+    files and directories. Raises RunError (kind `source`) where a file cannot be read."""
+    try:
+        return digest_tree(path, IGNORED_IN_DIRECTORIES, without)
+    except OSError as error:
+        raise RunError.of("source", f"{error.filename}: {error.strerror}") from None

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -147,18 +148,34 @@ def digest(value: Any) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
 
-def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
-    """Digest of all names, modes and contents below a directory, without `ignored` names."""
+def digest_tree(root: Path, ignored: Sequence[str] = (), without: Sequence[str] = ()) -> str:
+    """Digest of all names, modes and contents of files and links below a directory, without
+    `ignored` names and without the paths `without`.
+
+    Raises OSError where a file or directory cannot be read.
+    """
     entries = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in ignored)
+    for folder, folders, names in os.walk(root, onerror=_raised):
+        above = os.path.relpath(folder, root)
+        kept = [n for n in folders if n not in ignored and _path(above, n) not in without]
+        folders[:] = sorted(kept)
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in sorted([*names, *links]):
-            path = Path(folder, name)
-            content = os.readlink(path).encode() if path.is_symlink() else read_bytes(path)
-            executable = bool(path.lstat().st_mode & 0o100)
-            entries.append((str(path.relative_to(root)), executable, digest(content)))
+            path, place = Path(folder, name), _path(above, name)
+            mode = path.lstat().st_mode
+            if place in without or not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                continue
+            content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(mode) else read_bytes(path)
+            entries.append((place, bool(mode & 0o100), digest(content)))
     return digest(entries)
+
+
+def _path(above: str, name: str) -> str:
+    return name if above == "." else f"{above}/{name}"
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def remove_tree(path: Path) -> None:

@@ -16,7 +16,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,8 @@ from filelock import FileLock
 
 from .errors import RunError
 from .scratch import scratch
-from .source import IGNORED_IN_DIRECTORIES, directory_digest, is_repository, local_place
-from .store import digest, remove_tree, write_text
+from .source import IGNORED_IN_DIRECTORIES, directory_digest, is_repository, left_out, local_place
+from .store import digest, remove_tree, text_of, write_text
 from .tiers import OWNED, Setup
 
 if TYPE_CHECKING:
@@ -138,6 +138,20 @@ class Base:
     repository: Path
     commit: str
 
+    @classmethod
+    def of(cls, repository: Path) -> Base:
+        """The base in a repository that is whole."""
+        return cls(repository, _tip(repository))
+
+
+@dataclass(frozen=True)
+class _Secret:
+    """What an agent must not see of a source."""
+
+    paths: tuple[str, ...]
+    files: tuple[Path, ...]
+    """Files that are not shown under any name, in no directory."""
+
 
 class Sources:
     """The clones and bases of a results root, shared by its experiments and all workers."""
@@ -145,32 +159,41 @@ class Sources:
     def __init__(self, root: Path) -> None:
         self.root = root / ".sources"
 
-    def base(self, source: Source, directory: Path, pin: str) -> Base:
+    def base(self, source: Source, directory: Path, pin: str, hidden: Iterable[Path] = ()) -> Base:
         """The base repository of a task's source, made on first use under a lock.
 
         `directory` is what relative paths start from; `pin` keeps a source without a `hash` at
-        one commit (the results directory's name). Raises RunError (kind `source`).
+        one commit (the results directory's name). Of `hidden` nothing is in it, nor in its
+        history. Raises RunError (kind `source`).
         """
         place = local_place(source.repo, directory)
+        without = left_out(place, hidden) if place is not None else ()
         if place is not None and place.is_dir() and not is_repository(place):
-            return self._made(f"files-{directory_digest(place)}", lambda to: _snapshot(place, to))
+            key = f"files-{directory_digest(place, without)}"
+            return Base.of(self._made(f"base-{key}", lambda to: _snapshot(place, to, without)))
         origin = str(place) if place is not None else source.repo
         wanted = source.hash or source.branch or "HEAD"
-        key = digest([origin, wanted, None if source.hash else pin])
-        folder = self.root / f"clone-{digest(origin)}"
-        return self._made(key, lambda to: self._from_clone(folder, origin, source, to))
+        key = digest(
+            [origin, wanted, None if source.hash else pin, *([without] if without else [])]
+        )
+        secret = _Secret(without, tuple(path for path in hidden if path.is_file()))
+        return Base.of(
+            self._made(f"base-{key}", lambda to: self._from_clone(origin, source, to, secret))
+        )
 
-    def _made(self, key: str, make: Callable[[Path], None]) -> Base:
-        """The repository `base-<key>.git`; `make` fills it where it is not there yet."""
-        path = self.root / f"base-{key}.git"
-        if not path.is_dir():
+    def _made(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The repository `<name>.git`; `make` fills it where it is not there yet, or not whole."""
+        path = self.root / f"{name}.git"
+        if not _is_whole(path):
             self.root.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / f"base-{key}.lock"):
-                if not path.is_dir():
+            with FileLock(self.root / f"{name}.lock"):
+                if not _is_whole(path):
+                    remove_tree(path)
                     _make_aside(path, make)
-        return Base(path, _tip(path))
+        return path
 
-    def _from_clone(self, folder: Path, origin: str, source: Source, to: Path) -> None:
+    def _from_clone(self, origin: str, source: Source, to: Path, secret: _Secret) -> None:
+        folder = self.root / f"clone-{digest(origin)}"
         clone = folder / "clone.git"
         folder.mkdir(exist_ok=True)
         with FileLock(folder / "clone.lock"):
@@ -178,26 +201,21 @@ class Sources:
             if commit is None or not source.hash:
                 _clone(origin, clone)
                 commit = _find(clone, source)
-        if commit is None:
-            wanted = source.hash or source.branch or "HEAD"
-            raise RunError(
-                "source",
-                f"{origin} has no commit {wanted}\n"
-                f"  next: correct source.{'hash' if source.hash else 'branch'} in test.yaml",
-            )
-        _init(to)
-        git([f"--git-dir={to}", "fetch", "-q", "--no-tags", str(clone),
-             f"{commit}:refs/heads/{BRANCH}"])  # fmt: skip
+            if commit is None:
+                wanted = source.hash or source.branch or "HEAD"
+                raise RunError(
+                    "source",
+                    f"{origin} has no commit {wanted}\n"
+                    f"  next: correct source.{'hash' if source.hash else 'branch'} in test.yaml",
+                )
+            shown = _without(clone, commit, secret)
+            _fetch(clone, shown, _tags(clone, commit) if shown == commit else [], to)
 
     def setup(self, base: Base, setup: Setup) -> SetupRepository:
         """The repository with the tier's files committed on top of `base`, made on first use."""
         files = digest({path: digest(data) for path, (data, _) in setup.files.items()})
         key = digest([base.repository.name, base.commit, setup.digest, files])
-        path = self.root / f"setup-{key}.git"
-        if not path.is_dir():
-            with FileLock(self.root / f"setup-{key}.lock"):
-                if not path.is_dir():
-                    _make_aside(path, lambda to: _commit_setup(base, setup, to))
+        path = self._made(f"setup-{key}", lambda to: _commit_setup(base, setup, to))
         return SetupRepository(path, base)
 
 
@@ -263,12 +281,65 @@ def _tip(repository: Path) -> str:
     return (repository / "refs" / "heads" / BRANCH).read_text().strip()
 
 
-def _snapshot(files: Path, to: Path) -> None:
-    """A repository with one commit: the files of a plain directory."""
+def _is_whole(repository: Path) -> bool:
+    """It has its commit, and those whose objects it borrows are where they were."""
+    alternates = text_of(repository / "objects" / "info" / "alternates").splitlines()
+    lenders = (repository / "objects" / line for line in alternates)
+    tip = repository / "refs" / "heads" / BRANCH
+    return tip.is_file() and all(lender.is_dir() for lender in lenders)
+
+
+def _tags(clone: Path, commit: str) -> list[str]:
+    """The tags that are not newer than a commit: programs read their version from them."""
+    asked = ["for-each-ref", f"--merged={commit}", "--format=%(refname)", "refs/tags"]
+    return git([f"--git-dir={clone}", *asked]).split()
+
+
+def _fetch(clone: Path, commit: str, tags: list[str], to: Path) -> None:
+    """A repository with a commit of a clone, its history, and tags of that."""
+    _init(to)
+    wanted = [f"{commit}:refs/heads/{BRANCH}", *(f"{tag}:{tag}" for tag in tags)]
+    fetch = [f"--git-dir={to}", "fetch", "-q", "--no-tags", "--stdin", str(clone)]
+    git(fetch, stdin="".join(f"{one}\n" for one in wanted))
+    if tags:  # into one file, which those who borrow from the repository copy
+        git([f"--git-dir={to}", "pack-refs", "--prune"])
+
+
+def _without(clone: Path, commit: str, secret: _Secret) -> str:
+    """The commit, or where something of it must not be seen one without that, and without history:
+    there it could still be read. So it is where the clone has not all of the history."""
+    listed = git([f"--git-dir={clone}", "ls-tree", "-r", "-t", "-z", "--full-tree", commit])
+    entries = [entry.partition("\t") for entry in listed.split("\0") if entry]
+    ids = set(git(["hash-object", "--no-filters", *map(str, secret.files)]).split())
+    gone = [
+        path
+        for facts, _, path in entries
+        if path in secret.paths or (facts.split()[1] == "blob" and facts.split()[2] in ids)
+    ]
+    if not gone and not (clone / "shallow").exists():
+        return commit
+    with scratch("source") as folder:
+        env = {"GIT_DIR": str(clone), "GIT_INDEX_FILE": str(folder / "index")}
+        git(["read-tree", commit], env)
+        paths = "".join(f"{path}\0" for path in gone)
+        if gone:
+            git(["rm", "-r", "-q", "--cached", "--pathspec-from-file=-", "--pathspec-file-nul"],
+                {**env, "GIT_LITERAL_PATHSPECS": "1"}, paths)  # fmt: skip
+        date = git(["show", "-s", "--format=%ct +0000", commit], env)
+        return _commit(git(["write-tree"], env), [], "The task's files", date, env)
+
+
+def _snapshot(files: Path, to: Path, without: Sequence[str] = ()) -> None:
+    """A repository with one commit: the files of a plain directory, those of other repositories
+    in it too."""
     _init(to)
     env = {"GIT_DIR": str(to), "GIT_WORK_TREE": str(files), "GIT_INDEX_FILE": str(to / "index")}
+    nested = _nested_repositories(files)
     ignored = [f":(exclude,glob)**/{name}/**" for name in IGNORED_IN_DIRECTORIES]
+    ignored += [f":(exclude,literal){path}" for path in [*nested, *without]]
     git(["-C", str(files), "add", "-A", "-f", "--", ".", *ignored], env)
+    for path in nested:
+        _add_files(files, path, env, without)
     commit = _commit(git(["write-tree"], env), [], "The task's files", SNAPSHOT_DATE, env)
     git(["update-ref", f"refs/heads/{BRANCH}", commit], env)
     (to / "index").unlink()
@@ -287,7 +358,7 @@ def _commit(tree: str, parents: list[str], message: str, date: str, env: Mapping
 def _commit_setup(base: Base, setup: Setup, to: Path) -> None:
     """One commit on top of the base: exactly the tier's files in the places a tier owns."""
     _init(to)
-    _borrow(to, [base.repository])
+    _borrow(to, [base.repository], relative=True)  # results can be moved as a whole
     with scratch("setup") as folder:
         files = folder / "files"
         files.mkdir()
@@ -306,6 +377,12 @@ def _commit_setup(base: Base, setup: Setup, to: Path) -> None:
         commit = _commit(tree, [commit], "Set up the agent", date, {"GIT_DIR": str(to)})
     git(["update-ref", f"refs/heads/{BRANCH}", commit], {"GIT_DIR": str(to)})
     _configure(to)
+    _copy_tags(base.repository, to)
+
+
+def _copy_tags(base: Path, to: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.copyfile(base / "packed-refs", to / "packed-refs")
 
 
 def _write_files(folder: Path, setup: Setup) -> None:
@@ -316,9 +393,12 @@ def _write_files(folder: Path, setup: Setup) -> None:
         path.chmod(0o755 if executable else 0o644)
 
 
-def _borrow(repository: Path, lenders: Sequence[Path]) -> None:
-    lines = "".join(f"{lender / 'objects'}\n" for lender in lenders)
-    write_text(repository / "objects" / "info" / "alternates", lines)
+def _borrow(repository: Path, lenders: Sequence[Path], relative: bool = False) -> None:
+    """Read the objects of others too."""
+    places = [str(lender / "objects") for lender in lenders]
+    if relative:
+        places = [os.path.relpath(place, repository / "objects") for place in places]
+    write_text(repository / "objects" / "info" / "alternates", "".join(f"{n}\n" for n in places))
 
 
 def _quoted(path: Path) -> str:
@@ -406,7 +486,7 @@ class Checkout:
         What was cut off in the middle of a git command has left its locks.
         """
         moved = Checkout(here, self.setup)
-        if moved.path.is_dir() and moved.repository.is_dir():
+        if _is_folder(moved.path) and _is_folder(moved.repository):
             for lock in moved.repository.rglob("*.lock"):
                 lock.unlink()
             moved._attach(place)
@@ -447,7 +527,9 @@ class Checkout:
             (self.repository / folder).mkdir(parents=True)
         for name in ("HEAD", "config", "info/attributes", f"refs/heads/{BRANCH}"):
             shutil.copyfile(self.setup.path / name, self.repository / name)
+        _copy_tags(self.setup.base.repository, self.repository)
         write_text(self._unfinished, "")
+        # By whole paths: `git clone` of a worktree misreads others.
         _borrow(self.repository, [self.setup.path, self.setup.base.repository])
 
     def _attach(self, place: Path | None = None) -> None:
@@ -455,7 +537,10 @@ class Checkout:
         at = Checkout(place, self.setup) if place else self
         admin = Path("worktrees", self.path.name)
         here = self.repository / admin
-        here.mkdir(parents=True, exist_ok=True)
+        for folder in (here.parent, here):
+            if not _is_folder(folder):  # an agent may have put a link there
+                remove_tree(folder)
+                folder.mkdir()
         write_text(here / "gitdir", f"{at.path}/.git\n")
         write_text(here / "commondir", "../..\n")
         if not (here / "HEAD").exists():
@@ -468,6 +553,11 @@ class Checkout:
     def _done(self) -> None:
         shutil.copy2(self.repository / "worktrees" / self.path.name / "index", self.index)
         self._unfinished.unlink()
+
+
+def _is_folder(path: Path) -> bool:
+    """It is a directory, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _staged(workspace: Path, env: Mapping[str, str]) -> bytes:
@@ -562,13 +652,17 @@ def _nested_repositories(workspace: Path) -> list[str]:
     return found
 
 
-def _add_files(workspace: Path, below: str, env: Mapping[str, str]) -> None:
+def _add_files(
+    workspace: Path, below: str, env: Mapping[str, str], without: Sequence[str] = ()
+) -> None:
     """Stage the files below a nested repository one by one, as if it were a plain directory."""
     files, links = [], []
     for folder, folders, names in os.walk(workspace / below):
         folders[:] = [name for name in folders if name != ".git"]
         for name in [*names, *folders]:
             path = os.path.relpath(os.path.join(folder, name), workspace)
+            if any(path == hidden or path.startswith(f"{hidden}/") for hidden in without):
+                continue
             if os.path.islink(workspace / path):
                 links.append(path)
             elif name in names and name != ".git" and _is_kept(workspace / path):

@@ -23,7 +23,12 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-HOLDS = "from pytest_scylla.scratch import scratch\nwith scratch('home') as f: print(f, flush=True); input()"
+HOLDS = """
+from pytest_scylla.scratch import scratch
+with scratch("home") as folder:
+    print(folder, flush=True)
+    input()
+"""
 
 
 def killed_in_the_middle() -> Path:
