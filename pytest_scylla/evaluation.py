@@ -30,7 +30,7 @@ from .results import (
 )
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, text_of, write_json, write_text
-from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed
+from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed, unknown_in
 from .tree import ResultsTree
 
 if TYPE_CHECKING:
@@ -312,6 +312,9 @@ class Evaluation:
         """
         key = (subtest.tier, subtest.id)
         if key not in self._setups:
+            if subtest.unknown:
+                step = "\n  next: correct the keys, or take them out: what they ask for is missing"
+                raise RunError("setup", unknown_in(subtest) + step)
             setup = compose(self.library, subtest, self._parents(subtest))
             if setup.missing:
                 raise RunError(

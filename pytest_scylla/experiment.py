@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from .errors import InputError
 from .reading import read_bytes
 from .rubric import Rubric, load_rubric
-from .yamlfile import Shared, Strict, parse, read_mapping, unknown_keys
+from .yamlfile import Shared, Strict, accept_unknown, parse, read_mapping
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may name an experiment, a tier or a subtest: it becomes a directory and a node id."""
@@ -464,7 +464,7 @@ def load_task(directory: Path) -> Task:
     path = directory / "test.yaml"
     raw = read_mapping(path)
     file = parse(path, _TaskFile, raw)
-    warnings = [f"{path}: {key}: unknown key, ignored" for key in unknown_keys(_TaskFile, raw)]
+    warnings = accept_unknown(path, _TaskFile, raw)
     limits, unknown = _limits(directory / "config.yaml")
     rubric_file = _named(path, "validation.rubric_file", file.validation.rubric_file)
     rubric = load_rubric(rubric_file)
@@ -493,7 +493,7 @@ def _limits(path: Path) -> tuple[_TaskLimits, list[str]]:
     if not path.is_file():
         return _TaskLimits(), []
     raw = read_mapping(path)
-    warnings = [f"{path}: {key}: unknown key, ignored" for key in unknown_keys(_TaskLimits, raw)]
+    warnings = accept_unknown(path, _TaskLimits, raw)
     return parse(path, _TaskLimits, raw), warnings
 
 

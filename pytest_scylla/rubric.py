@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from .errors import InputError
-from .yamlfile import Shared, parse, read_mapping, unknown_keys
+from .yamlfile import Shared, accept_unknown, parse, read_mapping
 
 DEFAULT_GRADES = {"S": 1.0, "A": 0.8, "B": 0.6, "C": 0.4, "D": 0.2, "F": 0.0}
 
@@ -155,7 +155,7 @@ def _check(path: Path, categories: dict[str, Category]) -> None:
 
 
 def _warnings(path: Path, raw: dict[str, Any], file: _RubricFile) -> list[str]:
-    found = [f"{path}: {key}: unknown key, ignored" for key in unknown_keys(_RubricFile, raw)]
+    found = accept_unknown(path, _RubricFile, raw)
     if file.categories:
         total = math.fsum(category.weight for category in file.categories.values())
         if abs(total - 1) > 1e-6:

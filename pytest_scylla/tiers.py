@@ -24,7 +24,7 @@ from .errors import InputError
 from .experiment import NAME
 from .reading import read_bytes
 from .store import digest
-from .yamlfile import Shared, parse, read_mapping, unknown_keys
+from .yamlfile import Shared, accept_unknown, did_you_mean, parse, read_mapping, unknown_keys
 
 OWNED = (
     "CLAUDE.md",
@@ -53,16 +53,22 @@ TEAMS = {"CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS": "1"}
 
 class _Blocks(Shared):
     blocks: tuple[str, ...] = ()
+    file: str | None = None
+    """A file that stands before the blocks: a path from the subtest's file."""
 
 
 class _Skills(Shared):
     categories: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Folders with a SKILL.md, or with such folders: paths from the subtest's file."""
 
 
 class _Agents(Shared):
     levels: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Folders with Markdown files: paths from the subtest's file."""
 
 
 class _Tools(Shared):
@@ -133,6 +139,9 @@ class Subtest(Shared):
     system_prompt_mode: Literal["none", "default", "custom"]
     agent_teams: bool
     resources: Resources
+    unknown: tuple[str, ...] = ()
+    """Keys of its file that mean nothing, each with a hint; a run of it is an ERROR: what they ask
+    for would be missing."""
 
 
 class Tier(Shared):
@@ -203,11 +212,9 @@ def load_library(path: Path) -> Library:
     file = path / "tiers.yaml"
     raw = read_mapping(file)
     entries = parse(file, _TiersFile, raw).tiers
-    warnings = [f"{file}: {key}: unknown key, ignored" for key in unknown_keys(_TiersFile, raw)]
+    warnings = accept_unknown(file, _TiersFile, raw)
     tiers = {}
     for id, entry in entries.items():
-        subtests, found = _read_subtests(path, id)
-        warnings += found
         tiers[id] = parse(
             file,
             Tier,
@@ -215,7 +222,7 @@ def load_library(path: Path) -> Library:
                 "id": id,
                 "name": entry.name or id,
                 "description": entry.description,
-                "subtests": subtests,
+                "subtests": _read_subtests(path, id),
             },
             f"tiers.{id}",
         )
@@ -224,23 +231,27 @@ def load_library(path: Path) -> Library:
     return library
 
 
-def _read_subtests(library: Path, tier: str) -> tuple[list[Subtest], list[str]]:
+def _read_subtests(library: Path, tier: str) -> list[Subtest]:
     folder = library / "subtests" / tier.lower()
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-    warnings, subtests = [], []
+    subtests = []
     for path, other in pairwise(files):
         if path.stem == other.stem:
             raise InputError(other, "", f"{path.name} has the same name", "rename one of them")
     for path in files:
         raw = read_mapping(path)
         file = parse(path, _SubtestFile, raw)
-        warnings += [f"{path}: {k}: unknown key, ignored" for k in unknown_keys(_SubtestFile, raw)]
-        subtests.append(parse(path, Subtest, _values(tier, path, file)))
-    return subtests, warnings
+        unknown = unknown_keys(_SubtestFile, raw)
+        subtests.append(parse(path, Subtest, _values(library, tier, path, file, unknown)))
+    return subtests
 
 
-def _values(tier: str, path: Path, file: _SubtestFile) -> dict[str, Any]:
+def _values(
+    library: Path, tier: str, path: Path, file: _SubtestFile, unknown: list[str]
+) -> dict[str, Any]:
+    hints = [f"{key} ({did_you_mean(_SubtestFile, key) or 'unknown key'})" for key in unknown]
     return {
+        "unknown": tuple(hints),
         "tier": tier,
         "id": path.stem,
         "path": path,
@@ -250,7 +261,7 @@ def _values(tier: str, path: Path, file: _SubtestFile) -> dict[str, Any]:
         "inherit_best_from": file.inherit_best_from,
         "system_prompt_mode": file.system_prompt_mode,
         "agent_teams": file.agent_teams,
-        "resources": _effective(file),
+        "resources": _located(_effective(file), path.parent, library),
     }
 
 
@@ -262,6 +273,23 @@ def _effective(file: _SubtestFile) -> Resources:
         **{name: getattr(file, name) for name in Resources.model_fields}
     )
     return merge(file.resources, root)
+
+
+def _located(resources: Resources, folder: Path, library: Path) -> Resources:
+    """With all paths from the library on: so they also hold for those who inherit them."""
+
+    def place(path: str) -> str:
+        return os.path.relpath(folder / path, library)
+
+    claude_md, skills, agents = resources.claude_md, resources.skills, resources.agents
+    if claude_md and claude_md.file:
+        claude_md = claude_md.model_copy(update={"file": place(claude_md.file)})
+    if skills and skills.folders:
+        skills = skills.model_copy(update={"folders": tuple(map(place, skills.folders))})
+    if agents and agents.folders:
+        agents = agents.model_copy(update={"folders": tuple(map(place, agents.folders))})
+    changed = {"claude_md": claude_md, "skills": skills, "agents": agents}
+    return resources.model_copy(update=changed)
 
 
 def _check_parents(library: Library) -> None:
@@ -299,6 +327,7 @@ def _unite_skills(first: _Skills | None, second: _Skills | None) -> _Skills | No
     return _Skills(
         categories=_union(first.categories, second.categories),
         names=_union(first.names, second.names),
+        folders=_union(first.folders, second.folders),
     )
 
 
@@ -308,6 +337,7 @@ def _unite_agents(first: _Agents | None, second: _Agents | None) -> _Agents | No
     return _Agents(
         levels=tuple(sorted({*first.levels, *second.levels})),
         names=_union(first.names, second.names),
+        folders=_union(first.folders, second.folders),
     )
 
 
@@ -390,6 +420,11 @@ class _Parts:
 
     def claude_md(self, resources: Resources) -> None:
         texts = []
+        file = resources.claude_md.file if resources.claude_md else None
+        if file and (self.library.path / file).is_file():
+            texts.append(self.library.content(self.library.path / file).strip())
+        elif file:
+            self.missing.append(f"file {file!r} for CLAUDE.md")
         for block in resources.claude_md.blocks if resources.claude_md else ():
             names = [name for name in self.library.names("blocks") if name.endswith(".md")]
             found = [n for n in names if n == f"{block}.md" or n.startswith(f"{block}-")]
@@ -416,6 +451,20 @@ class _Parts:
             for category in having[:1]:
                 self._skill(category, name)
 
+        for folder in wanted.folders:
+            self._skills_of(folder)
+
+    def _skills_of(self, name: str) -> None:
+        """A skill of the user's own, or a folder of them."""
+        folder = self.library.path / name
+        inner = sorted(folder.iterdir()) if folder.is_dir() else []
+        places = [folder] if (folder / "SKILL.md").is_file() else inner
+        skills = [place for place in places if (place / "SKILL.md").is_file()]
+        if not skills:
+            self.missing.append(f"skill in {name!r} ({name}/SKILL.md or {name}/*/SKILL.md)")
+        for skill in skills:
+            self._folder(skill, f".claude/skills/{skill.resolve().name}")
+
     def _has_skill(self, category: str, name: str) -> bool:
         listed = name in self.library.names(f"skills/{category}")
         return listed and (self.library.path / "skills" / category / name / "SKILL.md").is_file()
@@ -441,6 +490,13 @@ class _Parts:
                 self.missing.append(f"agent {name!r} (agents/L*/{file})")
             for level_name in having[:1]:
                 self._agent(level_name, file)
+
+        for folder in wanted.folders:
+            found = sorted((self.library.path / folder).glob("*.md"))
+            if not found:
+                self.missing.append(f"agent in {folder!r} ({folder}/*.md)")
+            for path in found:
+                self._file(path, f".claude/agents/{path.name}")
 
     def _agent_files(self, level: str) -> list[str]:
         return [name for name in self.library.names(f"agents/{level}") if name.endswith(".md")]
@@ -504,6 +560,11 @@ class _Parts:
         self.files.setdefault(place, (self.library.content(path), executable))
 
 
+def unknown_in(subtest: Subtest) -> str:
+    """What a subtest's file asks for and does not get."""
+    return f"{subtest.path}: unknown: {', '.join(subtest.unknown)}"
+
+
 def placed(setup: Setup, files: Files, not_taken: Iterable[str] = ()) -> Setup:
     """A set-up whose files lie where an agent looks for them; the digest covers what is new."""
     setup = replace(setup, not_taken=tuple(not_taken))
@@ -523,18 +584,21 @@ def check_setups(
     lacking: dict[str, list[str]] = {}
     refused: dict[str, list[str]] = {}
     same: dict[Any, list[str]] = {}
+    warnings = []
     for tier in tiers:
         for subtest in library.tiers[tier].subtests:
             setup = compose(library, subtest)
             name = f"{tier}/{subtest.id}"
+            if subtest.unknown:
+                warnings.append(unknown_in(subtest) + "; those runs will be ERRORs")
             for part in setup.missing:
                 lacking.setdefault(part, []).append(name)
             for part in not_taken(setup):
                 refused.setdefault(part, []).append(name)
-            if not setup.missing:
+            if not setup.missing and not subtest.unknown:
                 parents = tuple(sorted(subtest.inherit_best_from))
                 same.setdefault((setup.digest, parents), []).append(name)
-    warnings = [
+    warnings += [
         f"{library.path}: the library has no {part}, named by {', '.join(names)}; "
         "those runs will be ERRORs (next: add it, or take it out of the subtests)"
         for part, names in lacking.items()

@@ -25,7 +25,8 @@ class Strict(BaseModel):
 
 
 class Shared(BaseModel):
-    """A frozen record of a file that other tools read too: an unknown key is only a warning."""
+    """A frozen record of a file that other tools read too: a key that is none of ours is only a
+    warning, unless it looks like one of ours (`accept_unknown`)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -55,6 +56,7 @@ def _load(path: Path) -> Any:
     try:
         node = loader.get_single_node()
         _check_keys(path, node)
+        _check_size(path, node)
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
@@ -80,6 +82,38 @@ def _check_keys(path: Path, root: yaml.Node | None) -> None:
                 raise InputError(path, f"{place}{name}", problem, "keep one of them")
             lines[name] = line
             todo.append((f"{place}{name}.", value))
+
+
+MOST_VALUES = 1_000_000
+"""Values in one file, with what its aliases stand for: a few lines can stand for billions."""
+
+
+def _check_size(path: Path, root: yaml.Node | None) -> None:
+    """Refuse aliases that stand for more than fits, or for themselves."""
+    sizes: dict[int, int] = {}
+    begun: set[int] = set()
+    todo = [root] if root else []
+    while todo:
+        node = todo[-1]
+        inner = _parts(node)
+        waiting = [part for part in inner if id(part) not in sizes]
+        if id(node) in sizes or not waiting:
+            sizes[id(node)] = 1 + sum(sizes[id(part)] for part in inner)
+            todo.pop()
+        elif any(id(part) in begun for part in waiting) and id(node) in begun:
+            raise InputError(path, "", "an alias stands for itself", "write out what it stands for")
+        else:
+            begun.add(id(node))
+            todo += waiting
+        if sizes.get(id(node), 0) > MOST_VALUES:
+            problem = f"its aliases stand for more than {MOST_VALUES:,} values"
+            raise InputError(path, "", problem, "write out what they stand for")
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def parse(path: Path, model: type[Model], value: Any, prefix: str = "") -> Model:
@@ -136,27 +170,70 @@ def _words(item: Any, model: type[BaseModel]) -> tuple[str, str]:
     kind, found = item["type"], item.get("input")
     if kind == "extra_forbidden":
         names = _known_names(model, item["loc"][:-1])
-        close = difflib.get_close_matches(str(item["loc"][-1]), names, 1)
-        hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(names)}"
-        return "unknown key", hint
+        hint = did_you_mean(model, ".".join(map(str, item["loc"])))
+        return "unknown key", hint or f"known keys: {', '.join(names)}"
     if kind == "missing":
         return "missing", "add this key"
     said = _EXPECTED.get(kind) or item["msg"].removeprefix("Value error, ")
-    quoted = kind == "string_type" and isinstance(found, (bool, int, float, date))
-    step = "put it in quotes" if quoted else "correct the value"
+    step = _form(item, model) or "correct the value"
     if kind == "value_error" and isinstance(found, dict):
         return said, step
     return f"{said} (found {'nothing' if found is None else repr(found)[:80]})", step
 
 
-def _known_names(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+def _form(item: Any, model: type[BaseModel]) -> str | None:
+    """How a value is written that has another form than it should."""
+    kind, found = item["type"], item.get("input")
+    if kind == "string_type" and isinstance(found, (bool, int, float, date)):
+        return "put it in quotes"
+    if kind == "tuple_type" and isinstance(found, (str, int, float)):
+        return f"write a list: [{found}]"
+    if kind != "model_type":
+        return None
+    inner = _model_at(model, item["loc"])
+    required = [name for name, field in inner.model_fields.items() if field.is_required()]
+    if len(required) == 1 and isinstance(found, str):
+        return f"write a mapping: {{{required[0]}: {found}}}"
+    return f"write a mapping with {', '.join(required) or ' or '.join(inner.model_fields)}"
+
+
+def _model_at(model: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel]:
+    """The record that is expected somewhere in a value of `model`."""
     for part in place:
         field = model.model_fields.get(str(part))
-        inner = next((m for m in _models(field.annotation)), None) if field else None
-        if inner is None:
-            break
-        model = inner
-    return list(model.model_fields)
+        model = next(iter(_models(field.annotation)), model) if field else model
+    return model
+
+
+def accept_unknown(path: Path, model: type[BaseModel], value: Any) -> list[str]:
+    """Warnings of the keys in `value` that `model` does not know.
+
+    Raises InputError for one that looks like a misspelt key of ours: what it asks for would be
+    ignored.
+    """
+    unknown = unknown_keys(model, value)
+    for key in unknown:
+        hint = did_you_mean(model, key)
+        if hint:
+            raise InputError(path, key, "unknown key", hint)
+    return [f"{path}: {key}: unknown key, ignored" for key in unknown]
+
+
+LIKENESS = 0.7
+"""Of two names (difflib's ratio), from which on one may be a misspelt other."""
+
+
+def did_you_mean(model: type[BaseModel], key: str) -> str:
+    """A question that names the key which an unknown one (dotted) looks like; else nothing."""
+    *place, name = key.split(".")
+    names = _known_names(model, tuple(place))
+    close = difflib.get_close_matches(name, names, 1, LIKENESS)
+    close += [known for known in names if len(name) > 3 and known.startswith(name)]
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def _known_names(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    return list(_model_at(model, place).model_fields)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -274,9 +274,23 @@ def test_a_wrong_config_yaml_is_refused(tmp_path: Path, key: str, value: Any) ->
 
 
 def test_an_unknown_key_of_config_yaml_is_a_warning(tmp_path: Path) -> None:
-    write_yaml(write_task(tmp_path) / "config.yaml", {"timeout": 60})
+    write_yaml(write_task(tmp_path) / "config.yaml", {"owner": "me"})
     (warning,) = load_task(tmp_path).warnings
-    assert warning.endswith("config.yaml: timeout: unknown key, ignored")
+    assert warning.endswith("config.yaml: owner: unknown key, ignored")
+
+
+MISSPELT: dict[str, Any] = {
+    "config.yaml": {"timeout": 60},
+    "test.yaml": {**TEST, "source": {"repo": "files", "brnch": "main"}},
+    "expected/rubric.yaml": {**RUBRIC, "grading": {"pass_treshold": 0.9}},
+}
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+def test_a_misspelt_key_is_refused_with_the_one_that_is_meant(tmp_path: Path, name: str) -> None:
+    write_yaml(write_task(tmp_path) / name, MISSPELT[name])
+    with pytest.raises(InputError, match=r"unknown key\n  next: did you mean `"):
+        load_task(tmp_path)
 
 
 def test_an_empty_prompt_is_refused(tmp_path: Path) -> None:

@@ -208,7 +208,6 @@ def test_ten_weights_of_a_tenth_add_up_to_1(tmp_path: Path) -> None:
     ("change", "key"),
     [
         ({"surprise": 1}, "surprise"),
-        ({"grading": {"pass_treshold": 0.9}}, "grading.pass_treshold"),
         ({"grading": {"pass_threshold": 0.9, "surprise": 1}}, "grading.surprise"),
     ],
 )
@@ -216,6 +215,14 @@ def test_an_unknown_key_is_warned_about(tmp_path: Path, change: Any, key: str) -
     for form in (FORM_A, FORM_B):
         (warning,) = load(tmp_path, {**form, **change}).warnings
         assert f"rubric.yaml: {key}: unknown key" in warning
+
+
+@pytest.mark.parametrize("name", ["pionts", "runn", "evaluate", "criterea"])
+def test_a_misspelt_key_of_an_item_is_refused(tmp_path: Path, name: str) -> None:
+    value = one_category()
+    value["categories"]["c"]["items"][0][name] = 1
+    with pytest.raises(InputError, match="did you mean `"):
+        load(tmp_path, value)
 
 
 def test_an_unknown_key_of_an_item_is_warned_about(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,14 @@ from pytest_scylla.tiers import (
     load_library,
     merge,
 )
-from tests.support.examples import law, only_subtest, write_files, write_library, write_yaml
+from tests.support.examples import (
+    law,
+    law_on_disk,
+    only_subtest,
+    write_files,
+    write_library,
+    write_yaml,
+)
 
 PARTS: dict[str, str] = {
     "blocks/B01-scope.md": "\n# Scope\n\n",
@@ -156,13 +165,109 @@ def test_keys_at_the_root_of_a_subtest_go_on_top_of_those_under_resources(tmp_pa
         ({"mcp_servers": [{"name": "clock", "surprise": 1}]}, "surprise"),
     ],
 )
-def test_an_unknown_key_of_a_subtest_is_only_a_warning(
+def test_an_unknown_key_of_a_subtest_is_known_before_it_runs(
     tmp_path: Path, subtest: Mapping[str, Any], key: str
 ) -> None:
     library = load_library(write_library(tmp_path, {"T0/01-it": subtest}))
-    (warning,) = library.warnings
+    (unknown,) = library.tiers["T0"].subtests[0].unknown
+    assert key in unknown
+    warning = check_setups(library, ["T0"])[0]
     assert str(tmp_path / "subtests" / "t0" / "01-it.yaml") in warning
-    assert f"{key}: unknown key" in warning
+    assert "ERROR" in warning
+
+
+EVERY_KEY = {
+    "name": "n",
+    "description": "d",
+    "extends_previous": False,
+    "system_prompt_mode": "none",
+    "inherit_best_from": [],
+    "agent_teams": False,
+    "frontier": False,
+    "claude_md": {"blocks": ["B01"], "file": "f"},
+    "skills": {"categories": ["c"], "names": ["n"], "folders": ["f"]},
+    "agents": {"levels": [1], "names": ["n"], "folders": ["f"]},
+    "tools": {"enabled": ["Read"]},
+    "mcp_servers": [
+        {"name": "n", "source": "s", "config_path": "p", "command": "c", "args": [], "env": {},
+         "url": "u"}
+    ],
+}  # fmt: skip
+
+
+def edited(word: str, place: int, edit: str) -> str:
+    """A word with one letter doubled, left out, or exchanged with the next."""
+    place %= len(word)
+    here, after = word[place], word[place + 1 :]
+    if edit == "doubled":
+        return word[: place + 1] + here + after
+    return word[:place] + (after if edit == "left out" else after[:1] + here + after[1:])
+
+
+@law_on_disk
+@given(st.data(), st.integers(0, 30), st.sampled_from(["doubled", "left out", "exchanged"]))
+def test_no_misspelt_key_of_a_subtest_is_ever_passed_over(
+    data: st.DataObject, place: int, edit: str
+) -> None:
+    key = data.draw(st.sampled_from([*EVERY_KEY]))
+    inner = EVERY_KEY[key]
+    record = inner[0] if isinstance(inner, list) and inner else inner
+    if isinstance(record, dict) and data.draw(st.booleans()):
+        name = data.draw(st.sampled_from([*record]))
+        wrong = {edited(name, place, edit) if n == name else n: v for n, v in record.items()}
+        subtest: dict[str, Any] = {key: [wrong] if isinstance(inner, list) else wrong}
+        same = wrong.keys() == record.keys()
+    else:
+        subtest = {edited(key, place, edit): inner}
+        same = key in subtest
+    for content in (subtest, {"resources": subtest}):
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(InputError):
+            library = load_library(write_library(Path(folder), {"T0/01-it": content}))
+            below = content is not subtest and key not in Resources.model_fields
+            assert (same and not below) or library.tiers["T0"].subtests[0].unknown
+
+
+def test_what_a_user_has_already_is_taken_from_where_it_is(tmp_path: Path) -> None:
+    own = {
+        "CLAUDE.md": "Be careful.\n",
+        ".claude/skills/tdd/SKILL.md": "Test first.\n",
+        ".claude/skills/tdd/more/notes.md": "More.\n",
+        ".claude/skills/no-skill/x": "",
+        ".claude/agents/reviewer.md": "---\nname: reviewer\n---\n",
+    }
+    write_files(tmp_path / "repo", own)
+    up = "../../../../"
+    subtest = {
+        "claude_md": {"file": f"{up}CLAUDE.md", "blocks": ["B01"]},
+        "skills": {"folders": [f"{up}.claude/skills"]},
+        "agents": {"folders": [f"{up}.claude/agents"]},
+    }
+    heir = {"skills": {"folders": [f"{up}.claude/skills/tdd"]}}
+    folder = write_library(
+        tmp_path / "repo/evals/tiers",
+        {"T0/01-it": subtest, "T1/01-heir": heir},
+        {"blocks/B01.md": "And quick.\n"},
+    )
+    library = load_library(folder)
+    parent, child = (library.tiers[tier].subtests[0] for tier in ("T0", "T1"))
+    composed = compose(library, parent)
+    assert composed.missing == ()
+    assert {name: data for name, (data, _) in composed.files.items()} == {
+        "CLAUDE.md": b"Be careful.\n\nAnd quick.\n",
+        ".claude/skills/tdd/SKILL.md": b"Test first.\n",
+        ".claude/skills/tdd/more/notes.md": b"More.\n",
+        ".claude/agents/reviewer.md": b"---\nname: reviewer\n---\n",
+    }
+    stored = Resources.model_validate(composed.resources.model_dump(mode="json"))
+    assert str(tmp_path) not in stored.model_dump_json()
+    inherited = compose(library, child, [Parent("T0", "01-it", stored)])
+    assert inherited.files == composed.files
+    write_files(tmp_path / "repo", {"CLAUDE.md": "Changed.\n"})
+    assert compose(load_library(folder), parent).digest != composed.digest
+    write_files(tmp_path / "repo", own)
+    shutil.rmtree(tmp_path / "repo/.claude")
+    (tmp_path / "repo/CLAUDE.md").unlink()
+    assert len(compose(load_library(folder), parent).missing) == 3
 
 
 def test_an_unknown_key_of_tiers_yaml_is_only_a_warning(tmp_path: Path) -> None:

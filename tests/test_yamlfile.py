@@ -123,6 +123,26 @@ def test_any_bytes_are_a_mapping_or_an_input_error(content: bytes) -> None:
             assert isinstance(read_mapping(path), dict)
 
 
+@pytest.mark.parametrize("levels", [2, 8, 40])
+def test_aliases_that_stand_for_more_than_fits_are_refused(tmp_path: Path, levels: int) -> None:
+    path = tmp_path / "file.yaml"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    path.write_text("\n".join(lines))
+    if levels == 2:
+        assert len(read_mapping(path)["a1"]) == 9
+        return
+    with pytest.raises(InputError, match="aliases stand for more"):
+        read_mapping(path)
+
+
+def test_an_alias_that_stands_for_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text("a: &a [1, {b: [*a]}]\n")
+    with pytest.raises(InputError, match="an alias stands for itself"):
+        read_mapping(path)
+
+
 plain = st.text("abcdef", min_size=1, max_size=3) | st.integers(-9, 9) | st.booleans() | st.none()
 
 
@@ -172,8 +192,13 @@ def test_a_wrong_value_is_shown_with_its_whole_key() -> None:
     [
         ({"name": 7}, "name", "expected text (found 7)", "put it in quotes"),
         ({"name": ["a"]}, "name", "expected text (found ['a'])", "correct the value"),
-        ({"inner": "big"}, "inner", "expected a mapping (found 'big')", "correct the value"),
-        ({"inner": None, "words": "a"}, "words", "expected a list (found 'a')", "correct"),
+        ({"inner": "big"}, "inner", "expected a mapping (found 'big')", "write a mapping"),
+        (
+            {"inner": None, "words": "a"},
+            "words",
+            "expected a list (found 'a')",
+            "write a list: [a]",
+        ),
         ({"words": []}, "words", "expected at least one (found [])", "correct the value"),
         ({"either": {"size": "x"}}, "either.size", "found 'x'", "correct the value"),
         ({"either": [{"size": "x"}]}, "either.0.size", "found 'x'", "correct the value"),

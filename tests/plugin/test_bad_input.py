@@ -86,7 +86,11 @@ CASES: list[tuple[str, Spoil, str, str, str]] = [
      "judges.0.adapter:", "rubric-checks"),
     ("a quorum that cannot be", settings(quorum=2), "experiment.yaml", "quorum:", "lower"),
     ("a tier that is not there", settings(select=["T9"]), "experiment.yaml", "select:", "T0"),
-    ("no list of tiers", settings(select="T0"), "experiment.yaml", "select:", "correct"),
+    ("no list of tiers", settings(select="T0"), "experiment.yaml", "select:", "write a list: [T0]"),
+    ("an agent by its name", settings(agent="claude-code"), "experiment.yaml", "agent:",
+     "write a mapping: {adapter: claude-code}"),
+    ("judges by their names", settings(judges=["rubric-checks"]), "experiment.yaml", "judges.0:",
+     "write a mapping: {adapter: rubric-checks}"),
     ("broken YAML", file("experiment.yaml", "id: [toy\ntask: task\n"), "experiment.yaml", "",
      "correct the syntax"),
     ("YAML that is no text", not_text("task/test.yaml"), "test.yaml", "", "correct"),
@@ -100,7 +104,9 @@ CASES: list[tuple[str, Spoil, str, str, str]] = [
      "correct"),
     ("a space in a subtest's name", renamed_subtest("00 a.yaml"), "00 a.yaml", "id:", "correct"),
     ("blocks that are no list", file(SUBTEST, claude_md() | {"claude_md": {"blocks": 3}}),
-     "00-empty.yaml", "claude_md.blocks:", "correct"),
+     "00-empty.yaml", "claude_md.blocks:", "write a list: [3]"),
+    ("a path for CLAUDE.md", file(SUBTEST, {"claude_md": "CLAUDE.md"}), "00-empty.yaml",
+     "claude_md:", "write a mapping with blocks or file"),
 ]  # fmt: skip
 
 
