@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .arguments import share
+from .columns import terminal_width
 from .errors import EXIT_REGRESSION, ScyllaError
 
 
@@ -70,8 +71,8 @@ def _status(options: argparse.Namespace) -> int:
 
     for place in results_below(options.directory):
         print(os.path.relpath(place))
-        _say(tree_counts(ResultsTree(place)).table())
-        _say(["", *closing_table(summarise(place)), ""])
+        _say(tree_counts(ResultsTree(place)).table(terminal_width()))
+        _say(["", *closing_table(summarise(place), terminal_width()), ""])
     return 0
 
 
@@ -97,7 +98,7 @@ def _report(options: argparse.Namespace) -> int:
             tenancy.leave()
         files = {"report": place / "report.md", "page": place / "report.html"}
         named = [f"{name}: {os.path.relpath(path)}" for name, path in files.items()]
-        _say([*closing_table(summary), *named, ""])
+        _say([*closing_table(summary, terminal_width()), *named, ""])
     for top in tops:
         write_agents_report(top)
         _say([f"all agents: {os.path.relpath(top / 'report.html')}"])
@@ -114,7 +115,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     before, after = read_table(options.before), read_table(options.after)
     regression = find_regressions(before, after, options.alpha)
-    _say(lines_of(regression))
+    _say(lines_of(regression, terminal_width()))
     return EXIT_REGRESSION if regression.worse else 0
 
 

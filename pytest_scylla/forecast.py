@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from .columns import counted, in_columns
 from .errors import ScyllaError
 from .evaluation import Evaluation, Run
 from .experiment import Experiment
@@ -339,8 +340,10 @@ def _size(folder: Path, ignored: str = "") -> int:
 LONGEST = 8
 """Reasons that get a line of their own."""
 
-HEAD = ["tier", "runs", "cached", "to run", "to judge", "stale", "tokens p50", "p90", "cost p50",
-        "p90"]  # fmt: skip
+HEAD = ["tier", "runs", "cached", "to run", "to judge", "stale", "tokens p50", "tokens p90",
+        "cost p50", "cost p90"]  # fmt: skip
+SPARE = ("tokens p50", "tokens p90")
+"""Columns that a narrow terminal has no room for: the first goes first."""
 
 
 def rows(todos: Sequence[Todo]) -> list[list[str]]:
@@ -492,16 +495,18 @@ def said_duration(seconds: float) -> str:
 
 
 def forecast(
-    runs: Mapping[str, Run], specs: Sequence[Spec], workers: int, budget: float | None
+    runs: Mapping[str, Run],
+    specs: Sequence[Spec],
+    workers: int,
+    budget: float | None,
+    width: int | None = None,
 ) -> list[str]:
-    """The plan of a session in lines: `runs` by node id, `specs` of all items."""
-    from .reports.terminal import columns
-
+    """The plan of a session in lines of `width`: `runs` by node id, `specs` of all items."""
     by_id = {id: todo(run) for id, run in runs.items()}
     todos = list(by_id.values())
     if not todos:
         return []
-    lines = [*columns(rows(todos)), *reasons(todos), *heirs(todos)]
+    lines = [*in_columns(rows(todos), width=width, spare=SPARE), *reasons(todos), *heirs(todos)]
     if all(one.kind == "cached" for one in todos):
         return [*lines, "nothing is left to do: the next session costs nothing"]
     seconds = {id: _seconds(one) for id, one in by_id.items()}
@@ -590,14 +595,17 @@ def outcome(known: Basis, done: Iterable[Execution]) -> Outcome:
     )
 
 
-def comparison(outcomes: Sequence[Outcome], expected: float, took: float) -> str:
-    """Forecast against actual in a line; `expected` and `took` are seconds of all runs."""
+def comparison(outcomes: Sequence[Outcome], expected: float | None, took: float) -> str:
+    """Forecast against actual in a line; `expected` and `took` are seconds of all runs, and
+    nothing was expected where all that was known were assumptions."""
     agents = sum(one.agents for one in outcomes)
     judgments = sum(one.judgments for one in outcomes)
     cut_off = any(one.cut_off for one in outcomes)
-    time = said_duration(took) + ("" if cut_off else f" (forecast {said_duration(expected)})")
+    time = said_duration(took)
+    if expected is not None and not cut_off:
+        time += f" (forecast {said_duration(expected)})"
     money = ", ".join([*_foreseen(outcomes), *_not_foreseen(outcomes), time])
-    return f"{agents} agents' runs and {judgments} judgments: {money}"
+    return f"{counted(agents, 'agent run')} and {counted(judgments, 'judgment')}: {money}"
 
 
 def _foreseen(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -613,9 +621,9 @@ def _not_foreseen(outcomes: Sequence[Outcome]) -> Iterator[str]:
     told, lost = sum(one.told for one in outcomes), sum(one.lost for one in outcomes)
     unknown = sum(one.unknown for one in outcomes)
     if told:
-        yield f"${told:.4f} told by what is unpaid (no forecast)"
+        yield f"${told:.4f} reported by free adapters (not forecast)"
     if unknown:
         yield f"{unknown} of unknown cost"
     if lost:
         usd = sum(one.lost_usd for one in outcomes)
-        yield f"{lost} more cut off or ended in an error: ${usd:.4f} as far as it is known"
+        yield f"{lost} more interrupted or failed (known cost: ${usd:.4f})"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .arguments import share
+from .columns import terminal_width
 from .errors import EXIT_REGRESSION, InputError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Gate:
         from .reports.regression import lines_of
 
         terminalreporter.write_sep("=", f"scylla: against {self.baseline}")
-        *lines, verdict = lines_of(self.regression)
+        *lines, verdict = lines_of(self.regression, terminal_width())
         for line in lines:
             terminalreporter.write_line(line)
         worse = self.regression.worse

@@ -57,6 +57,13 @@ class HtmlColumns:
             ]
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
+        """Why a run was skipped, as text; pytest keeps it with a place in a file."""
+        facts = facts_of(report)
+        if facts and facts.get("skipped"):
+            data[:] = [escape(facts["skipped"])]
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         """The experiments' tables on top."""
         prefix += [self._table(summary) for summary in self.recorder.summaries]

@@ -6,13 +6,13 @@ and changes nothing.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .collection import SESSION
+from .columns import counted, shortened
 from .reporting import facts_of
 
 if TYPE_CHECKING:
+    from rich.live import Live as Drawn
+
     from .providers import State
     from .recorder import Recorder
 
@@ -40,13 +43,13 @@ MOST_LINES = 9
 """Lines of runs in the status area; more are counted."""
 
 
-def line_of(nodeid: str, outcome: str, facts: Mapping[str, Any], width: int | None = None) -> str:
+def line_of(name: str, outcome: str, facts: Mapping[str, Any], width: int | None = None) -> str:
     """A finished run in one line: verdict, score, cost, tokens, seconds, turns, cached or not.
 
     Where that is more than `width` characters, turns, seconds and tokens are left out, in this
-    order.
+    order, and what is still too long is cut.
     """
-    parts = ["/".join(nodeid.split("::")[1:]), outcome]
+    parts = [name, outcome]
     if facts.get("score") is not None:
         parts.append(f"score {facts['score']:.3f} ({facts['grade']})")
         cost = facts.get("cost_usd")
@@ -54,15 +57,16 @@ def line_of(nodeid: str, outcome: str, facts: Mapping[str, Any], width: int | No
         parts.append(f"{facts['tokens_total']:,} tokens")
         parts.append(f"{facts['duration_seconds']:.1f} s")
         if facts.get("turns"):
-            parts.append(f"{facts['turns']} turns")
+            parts.append(counted(facts["turns"], "turn"))
         if facts.get("cached"):
             parts.append("cached")
-    elif facts.get("error"):
-        parts.append(facts["error"])
-    for unit in (" turns", " s", " tokens"):
+    elif facts.get("error") or facts.get("skipped"):
+        parts.append(facts.get("error") or facts["skipped"].partition("\n")[0])
+    for unit in ((" turn", " turns"), " s", " tokens"):
         if width is not None and len("  ".join(parts)) > width:
             parts = [part for part in parts if not part.endswith(unit)]
-    return "  ".join(parts)
+    line = "  ".join(parts)
+    return line if width is None else shortened(line, max(width, 1))
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,9 @@ class Live:
         self.spent = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._drawn = contextlib.ExitStack()
-        self._screen = os.dup(1) if area else None  # the terminal, whatever pytest captures
+        self._area: _Area | None = None
+        # The terminal, also while pytest captures what goes to it.
+        self._screen = os.dup(1) if area else None
 
     # -- lines
 
@@ -175,7 +180,7 @@ class Live:
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         if self.config.get_verbosity() == 0 and terminal:
             outcome = _outcome(report)
-            line = line_of(report.nodeid, outcome, facts, self._width)
+            line = line_of(self.recorder.name(report.nodeid), outcome, facts, self._width)
             # Not a line of its own for pytest, which would name the file again before the next.
             begun = self.config.get_terminal_writer().width_of_current_line
             terminal.write("\n" * bool(begun) + line, **_colour(outcome))
@@ -194,7 +199,10 @@ class Live:
         session, now = self.config.stash[SESSION], time.time()
         begun, through = dict(self.begun), self.recorder.reported
         return Progress(
-            running=[Running(_name(id), since, self._cost(id)) for id, since in begun.items()],
+            running=[
+                Running(self.recorder.name(id), since, self._cost(id))
+                for id, since in begun.items()
+            ],
             done=len(self.seconds),
             left=sum(1 for id in self.recorder.todo if id not in begun and id not in through),
             mean_seconds=sum(self.seconds) / len(self.seconds) if self.seconds else None,
@@ -215,13 +223,15 @@ class Live:
 
     def _draw(self) -> None:
         if self._screen is not None and self._thread is None:
-            show = self._drawn.enter_context(_status_area(self._screen))
-            self._thread = threading.Thread(target=self._keep_drawing, args=(show,), daemon=True)
+            self._area = _Area(self._screen, self.config.get_terminal_writer())
+            self._thread = threading.Thread(
+                target=self._keep_drawing, args=(self._area,), daemon=True
+            )
             self._thread.start()
 
-    def _keep_drawing(self, show: Callable[[Sequence[str]], object]) -> None:
+    def _keep_drawing(self, area: _Area) -> None:
         while not self._stop.wait(INTERVAL):
-            show(status_lines(self.progress(), time.time()))
+            area.show(status_lines(self.progress(), time.time()))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -229,11 +239,9 @@ class Live:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-            self._drawn.close()
-
-
-def _name(nodeid: str) -> str:
-    return "/".join(nodeid.split("::")[1:])
+        if self._area is not None:
+            self._area.close()
+            self._area = None
 
 
 def _outcome(report: pytest.TestReport) -> str:
@@ -247,24 +255,104 @@ def _colour(outcome: str) -> dict[str, bool]:
     return {colours.get(outcome, "yellow"): True}
 
 
-@contextlib.contextmanager
-def _status_area(screen: int) -> Iterator[Callable[[Sequence[str]], object]]:
-    """Lines at the bottom of the terminal, below what scrolls; yields what shows others."""
-    import enlighten
+class _Area:
+    """Lines below all that is written to a terminal. It is taken away before each write, and drawn
+    again after it; the terminal is asked nothing, so nothing of it is answered into a shell.
+    """
 
-    with os.fdopen(screen, "w") as stream:
-        with enlighten.get_manager(stream=stream) as manager:
-            most = max(2, shutil.get_terminal_size().lines // 2)  # the rest is for what scrolls
-            bars = [manager.status_bar("", leave=False) for _ in range(min(MOST_LINES + 3, most))]
+    def __init__(self, screen: int, writer: Any) -> None:
+        from rich.console import Console
 
-            def show(lines: Sequence[str]) -> None:
-                for bar, line in zip(bars, [*lines, *[""] * len(bars)], strict=False):
-                    bar.update(line)
+        self._writer, self._file = writer, writer._file
+        self._screen = screen
+        stream = os.fdopen(screen, "w")
+        self._console = Console(file=stream, force_terminal=True, highlight=False)
+        self._drawn: Drawn | None = None
+        self._lines: Sequence[str] = ()
+        self._lock = threading.RLock()
+        self._column: int = writer.width_of_current_line
+        """Of the line that was begun above the area."""
+        writer._file = self
 
-            yield show
-            for bar in bars:
-                bar.close(clear=True)
-        stream.write(f"\x1b[{len(bars) - 1}A")  # what follows stands where the area was
+    def show(self, lines: Sequence[str]) -> None:
+        """Draw these lines in the place of those before."""
+        with self._lock:
+            self._hide()
+            self._lines = lines
+            self._show()
+
+    def write(self, text: str) -> int:
+        """Write above the area, in the place of the file that the terminal's writer had."""
+        with self._lock:
+            self._hide()
+            try:
+                return int(self._file.write(text))
+            finally:
+                self._file.flush()
+                self._written(text)
+                self._show()
+
+    def close(self) -> None:
+        """Take the area away for good."""
+        with self._lock:
+            self._hide()
+            self._writer._file = self._file
+            self._lines = ()
+            self._console.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def _written(self, text: str) -> None:
+        """Where the line is that was begun: the area starts below it."""
+        begun = text.rpartition("\n")[2].rpartition("\r")[2]
+        at_start = 0 if "\n" in text or "\r" in text else self._column
+        self._column = at_start + _width(begun)
+
+    def _show(self) -> None:
+        from rich.live import Live as Drawn
+        from rich.text import Text
+
+        self._console.size = os.get_terminal_size(self._screen)
+        rows = self._console.height
+        lines = self._lines[: rows // 2]
+        if not lines:
+            return
+        if self._column:
+            self._console.file.write("\n")
+        shown = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
+        self._drawn = Drawn(
+            Text("\n", no_wrap=True, overflow="ellipsis").join(shown),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._drawn.start(refresh=True)
+        self._console.show_cursor(True)  # a killed session leaves it as it is
+
+    def _hide(self) -> None:
+        from rich.control import Control
+
+        if self._drawn is None:
+            return
+        self._drawn.stop()
+        self._drawn = None
+        if self._column:
+            column = self._column % self._console.width
+            self._console.control(Control.move_to_column(column, -1))
+        self._console.file.flush()
+
+
+def _width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(_ESCAPES.sub("", text))
+
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+"""Colours, which take no room."""
 
 
 def wants_area(config: pytest.Config) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .collection import SESSION
+from .columns import terminal_width, within
 from .errors import InputError, ScyllaError, disk_error
 from .plan import Spec
 from .reporting import facts_of
@@ -112,6 +113,16 @@ class Recorder:
         home, *parts = id.rsplit("::", 3)
         return self.known[home].results.joinpath(*parts)
 
+    def name(self, id: str) -> str:
+        """What a run is called in a session: with its experiment where there are several."""
+        home, *parts = id.rsplit("::", 3)
+        if home not in self.known:  # a test in a module of the user's
+            return "/".join(id.split("::")[1:])
+        experiment = self.known[home].experiment
+        several = len({known.experiment.path for known in self.known.values()}) > 1
+        agent = [experiment.agent_name] if experiment.agent_name else []
+        return f"{experiment.id} " * several + "/".join([*agent, *parts])
+
     def has_verdict(self, id: str) -> bool:
         """A verdict is on disk."""
         return (self.place(id) / "run_result.json").exists()
@@ -162,8 +173,8 @@ class Recorder:
 
     # -- what pytest tells
 
-    def pytest_report_header(self) -> str | None:
-        """One line: where results go, and who works and judges."""
+    def pytest_report_header(self) -> list[str] | None:
+        """Where results go, and who works and judges: a line for each experiment."""
         if not self.known:
             return None
         from .reports.spending import spending
@@ -178,7 +189,7 @@ class Recorder:
                 state += f", spent so far {spending(self._earlier(known).executions)}"
             agent = f"agent {settings.agent.adapter}, {self._isolation(known)}"
             parts.append(f"{place} ({state}; {agent}, judges {judges})")
-        return "scylla: " + "; ".join(parts)
+        return within([f"scylla: {part}" for part in parts], terminal_width())
 
     def _isolation(self, known: Known) -> str:
         """What keeps the agent in its place, and whether nothing does where something should."""
@@ -188,7 +199,7 @@ class Recorder:
             return f"isolation {isolation.kind}, network {isolation.network}"
         adapters = merged(self.config.hook.pytest_scylla_agents())
         if getattr(adapters.get(settings.agent.adapter), "asks_nobody", False):
-            return "isolation NONE: it may do all that you may, and asks nobody"
+            return "isolation NONE: the agent has your full permissions and never asks for approval"
         return "isolation none"
 
     def _earlier(self, known: Known) -> History:
@@ -374,12 +385,13 @@ class Recorder:
             from .reports.terminal import closing_table
         for summary in self.summaries:
             terminalreporter.write_sep("=", f"scylla: {summary.id}")
-            for line in closing_table(summary):
+            for line in closing_table(summary, terminal_width()):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"report: {self._shown(summary.path / 'report.md')}")
             terminalreporter.write_line(f"page: {self._shown(summary.path / 'report.html')}")
         if self.compared:
-            terminalreporter.write_line(self.compared)
+            for line in within([self.compared], terminal_width()):
+                terminalreporter.write_line(line)
         for path in self.overviews:
             terminalreporter.write_line(f"all agents: {self._shown(path)}")
         if self.trouble:
@@ -387,8 +399,8 @@ class Recorder:
         left = self._unfinished()
         if left:
             terminalreporter.write_line(
-                f"{len(left)} of {len(self.selected)} runs did not finish: "
-                "the same command goes on with them",
+                f"{len(left)} of {len(self.selected)} runs did not finish; "
+                "rerun the same command to resume",
                 yellow=True,
             )
 
@@ -410,7 +422,12 @@ class Recorder:
                 seconds.update(self._expected(home, basis, outcomes[-1]))
         if not any(one.seconds for one in outcomes):
             return None
-        expected = duration(self.specs(self.worked), seconds, workers(self.config))
+        known_before = any(self._earlier(known).executions for known in self.known.values())
+        expected = (
+            duration(self.specs(self.worked), seconds, workers(self.config))
+            if known_before
+            else None
+        )
         return comparison(outcomes, expected, self.ended - self.began)
 
     def _expected(self, home: str, basis: Basis, found: Outcome) -> Iterator[tuple[str, float]]:
@@ -431,7 +448,8 @@ class Recorder:
             return
         from .selection import explain, plan, status_table
 
-        lines = status_table(self.collected) if self.config.get_verbosity() >= 0 else []
+        width = terminal_width()
+        lines = status_table(self.collected, width) if self.config.get_verbosity() >= 0 else []
         if self.config.getoption("scylla_explain"):
             lines = explain(self.config, self.collected)
         if self.config.getoption("scylla_plan"):
@@ -439,5 +457,5 @@ class Recorder:
             lines += plan(self.config, self.collected, specs)
         if lines:
             terminalreporter.write_sep("=", "scylla")
-        for line in lines:
+        for line in within(lines, width):
             terminalreporter.write_line(line)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .collection import SESSION
+from .columns import terminal_width
 from .errors import ScyllaError
 
 if TYPE_CHECKING:
@@ -160,12 +161,14 @@ class Recovery:
         from .status import tree_counts
         from .tree import ResultsTree
 
-        return [line for path in self.trees for line in tree_counts(ResultsTree(path)).table()]
+        width = terminal_width()
+        return [ln for path in self.trees for ln in tree_counts(ResultsTree(path)).table(width)]
 
     def _figures(self, terminalreporter: Any, summary: ExperimentSummary) -> None:
         from .reports.terminal import closing_table
 
-        self._show(terminalreporter, f"scylla: {summary.id}", closing_table(summary))
+        table = closing_table(summary, terminal_width())
+        self._show(terminalreporter, f"scylla: {summary.id}", table)
 
     def _show(self, terminalreporter: Any, title: str, lines: Sequence[str]) -> None:
         terminalreporter.write_sep("=", title)

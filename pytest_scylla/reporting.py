@@ -213,6 +213,8 @@ def _facts(
             "turns": None if verdict.cached else _turns(run),
             "duration_seconds": result.duration_seconds,
         }
+    elif report.skipped and isinstance(report.longrepr, tuple):
+        facts["skipped"] = report.longrepr[2].removeprefix("Skipped: ")
     elif report.failed:
         facts["error"] = error.kind if isinstance(error, RunError) else type(error).__name__
     return facts

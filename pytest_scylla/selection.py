@@ -10,6 +10,7 @@ import pytest
 
 from .arguments import run_numbers
 from .collection import SESSION, RunItem
+from .columns import terminal_width
 
 if TYPE_CHECKING:
     from .evaluation import Asked, Run
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from .status import AgentStatus, JudgeStatus
 
 AGENT_STATUSES = ("completed", "results", "failed", "partial", "missing", "stale")
-JUDGE_STATUSES = ("complete", "not_asked", "missing", "failed", "partial", "agent_failed")
+JUDGE_STATUSES = ("complete", "not_asked", "missing", "failed", "partial", "waiting",
+                  "agent_failed")  # fmt: skip
 FROM = ("workspace", "agent", "pipeline", "judge", "report")
 UNTIL = ("agent", "pipeline", "judge")
 
@@ -82,7 +84,8 @@ def plan(config: pytest.Config, items: Iterable[pytest.Item], specs: Sequence[Sp
         for item in items
         if isinstance(item, RunItem)
     }
-    return forecast(runs, specs, workers(config), config.stash[SESSION].budget)
+    budget = config.stash[SESSION].budget
+    return forecast(runs, specs, workers(config), budget, terminal_width())
 
 
 def workers(config: pytest.Config) -> int:
@@ -189,7 +192,7 @@ def slots_of(run: Run) -> list[JudgeStatus]:
     return slot_statuses(run.dir, len(run.evaluation.judges))
 
 
-def status_table(items: Iterable[Any]) -> list[str]:
+def status_table(items: Iterable[Any], width: int | None = None) -> list[str]:
     """Runs per tier and status, and their judge slots: the dry run."""
     from .status import StatusCounts
 
@@ -197,4 +200,4 @@ def status_table(items: Iterable[Any]) -> list[str]:
     for run in (item.run_spec for item in items if isinstance(item, RunItem)):
         name = f"{run.evaluation.experiment.title} {run.subtest.tier}"
         counts.add(name, status_of(run), slots_of(run))
-    return counts.table()
+    return counts.table(width)

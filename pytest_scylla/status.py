@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Literal, get_args
 
+from .columns import in_columns, within
 from .store import RunDir, read_json
 from .tree import ResultsTree
 
 AgentStatus = Literal["completed", "results", "failed", "partial", "missing", "stale"]
-JudgeStatus = Literal["complete", "not_asked", "missing", "failed", "partial", "agent_failed"]
+JudgeStatus = Literal[
+    "complete", "not_asked", "missing", "failed", "partial", "waiting", "agent_failed"
+]
 
 AGENT_STATUSES: tuple[AgentStatus, ...] = get_args(AgentStatus)
 """`stale` is for those who know what is asked now: complete, but an input has changed since."""
@@ -81,12 +84,14 @@ def has_answered(run: RunDir) -> bool:
 def judge_status(slot: Path, agent_valid: bool) -> JudgeStatus:
     """Status of a judge slot.
 
-    agent_failed: there is nothing to judge. missing: never asked. complete: a valid judgment.
+    waiting: the agent has not been started yet. agent_failed: it left nothing to judge.
+    missing: never asked. complete: a valid judgment.
     not_asked: a sequential panel did not need it.
     partial: begun, with neither judgment nor error. failed: anything else.
     """
     if not agent_valid:
-        return "agent_failed"
+        agent = slot.parent.parent / "agent"
+        return "agent_failed" if agent.is_dir() else "waiting"
     try:
         names = os.listdir(slot)
     except OSError:
@@ -118,8 +123,9 @@ class StatusCounts:
         self.tiers.setdefault(tier, Counter())[run] += 1
         self.slots.update(slots)
 
-    def table(self) -> list[str]:
-        """A line for each tier, their sum, and the slots; nothing where there are no runs."""
+    def table(self, width: int | None = None) -> list[str]:
+        """A line for each tier, their sum, and the slots; nothing where there are no runs. Where
+        it is more than `width` characters, statuses that no run has are left out."""
         if not self.tiers:
             return []
         total = sum(self.tiers.values(), Counter[AgentStatus]())
@@ -128,8 +134,9 @@ class StatusCounts:
             for name, counts in [*self.tiers.items(), ("all", total)]
         ]
         judged = ", ".join(f"{self.slots[s]} {s}" for s in JUDGE_STATUSES if self.slots[s])
-        lines = in_columns([["tier", *AGENT_STATUSES], *rows])
-        return [*lines, f"judge slots: {judged or 'none'}"]
+        unseen = [status for status in AGENT_STATUSES if not total[status]]
+        lines = in_columns([["tier", *AGENT_STATUSES], *rows], width=width, spare=unseen)
+        return [*lines, *within([f"judge slots: {judged or 'none'}"], width)]
 
 
 def tree_counts(tree: ResultsTree) -> StatusCounts:
@@ -140,18 +147,6 @@ def tree_counts(tree: ResultsTree) -> StatusCounts:
         slots = max([len(tree.config.get("judge_models") or ()), *run.slot_numbers()])
         counts.add(f"{tree.experiment_id} {tier}", agent_status(run), slot_statuses(run, slots))
     return counts
-
-
-def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(_cells(row, widths)) for row in rows]
-
-
-def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    yield row[0].ljust(widths[0])
-    for text, width in zip(row[1:], widths[1:], strict=True):
-        yield text.rjust(width)
 
 
 def was_not_asked(slot: Path) -> bool:

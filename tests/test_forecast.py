@@ -136,14 +136,14 @@ def test_a_comparison_is_of_like_with_like() -> None:
     found = outcome(known, done)
     assert (found.agents, found.judgments, found.usd, found.spent) == (2, 1, sum_of(1, [1.0]), 1.5)
     assert comparison([found], 9.0, 3.0) == (
-        "2 agents' runs and 1 judgments: $1.5000 (forecast $1.0000, p90 $2.8125), "
-        "$0.5000 told by what is unpaid (no forecast), 1 of unknown cost, "
-        "2 more cut off or ended in an error: $0.2500 as far as it is known, 3.0 s"
+        "2 agent runs and 1 judgment: $1.5000 (forecast $1.0000, p90 $2.8125), "
+        "$0.5000 reported by free adapters (not forecast), 1 of unknown cost, "
+        "2 more interrupted or failed (known cost: $0.2500), 3.0 s"
     )
     whole = outcome(known, done[:1])
     assert comparison([whole, Outcome()], 9.0, 3.0).endswith("p90 $2.8125), 3.0 s (forecast 9.0 s)")
     free = comparison([outcome(known, done[4:])], 9.0, 3.0)
-    assert free.startswith("0 agents' runs and 1 judgments: $0.5000 told by what is unpaid (")
+    assert free.startswith("0 agent runs and 1 judgment: $0.5000 reported by free adapters (")
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,12 @@ SLOTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("status", "files"), SLOTS)
 def test_a_slot_is_what_its_files_say(tmp_path: Path, status: str, files: dict[str, Any]) -> None:
-    assert judge_status(tmp_path / "judge_01", True) == "missing"
-    slot = tmp_path / "judge_01"
-    slot.mkdir()
+    slot = tmp_path / "run_01/judge/judge_01"
+    assert judge_status(slot, True) == "missing"
+    slot.mkdir(parents=True)
     for name, content in files.items():
         (slot / name).write_text(json.dumps(content))
     assert judge_status(slot, True) == status
+    assert judge_status(slot, False) == "waiting"
+    (slot.parent.parent / "agent").mkdir()
     assert judge_status(slot, False) == "agent_failed"

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..columns import in_columns, within
 from ..statistics import Unknown
 from ..statistics.comparison import Difference, Pair, compare, fewest_units, more_runs
 from ..statistics.inference import holm
 from .comparison import Comparison
 from .markdown_report import NONE, number
 from .table import Key, Row
-from .terminal import columns
 
 Standing = Literal["worse", "undecided", "no worse"]
 Cause = Literal["agent", "judge", "infrastructure", "unknown"]
@@ -252,12 +252,15 @@ def verdict(regression: Regression) -> str:
     return "no tier got worse" if regression.tiers else "nothing was compared"
 
 
-def lines_of(regression: Regression) -> list[str]:
-    """All of it, for a terminal; the last line is the verdict."""
+SPARE = ("cells", "score before", "after")
+"""Columns that a narrow terminal has no room for: the first goes first."""
+
+
+def lines_of(regression: Regression, width: int | None = None) -> list[str]:
+    """All of it, for a terminal of `width`; the last line is the verdict."""
     table = table_of(regression) if regression.tiers else []
-    figures = columns([line[:-1] for line in table])
-    lines = [f"{left}  {line[-1]}" for left, line in zip(figures, table, strict=True)]
-    return [*lines, *notes(regression), verdict(regression)]
+    lines = in_columns(table, words=(0, -1), width=width, spare=SPARE) if table else []
+    return [*lines, *within(notes(regression), width), verdict(regression)]
 
 
 def comparison(regression: Regression, baseline: str, made_from: str) -> Comparison:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from ..columns import in_columns, within
 from .markdown_report import HEAD, NONE, best_set_up, repeated, row
 from .panel import own_totals, panel_figures
 from .summary import ExperimentSummary
@@ -20,25 +19,12 @@ def rows(experiment: ExperimentSummary) -> list[list[str]]:
     return [*found, ["all", *row(experiment.figures), best_set_up(experiment)]]
 
 
-def closing_table(experiment: ExperimentSummary) -> list[str]:
+SPARE = ("failed", "passed", "cost", "cost of pass")
+"""Columns that a narrow terminal has no room for: the first goes first."""
+
+
+def closing_table(experiment: ExperimentSummary, width: int | None = None) -> list[str]:
     """The lines of the table, in columns, and where the judges' own arithmetic differs."""
-    table = rows(experiment)
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     remarks = repeated(experiment.figures) + own_totals(panel_figures(experiment).seats)
-    return [*(_line(line, widths) for line in table), *remarks.splitlines()]
-
-
-def columns(table: Sequence[Sequence[str]]) -> list[str]:
-    """A table in columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
-        for first, *others in table
-    ]
-
-
-def _line(cells: list[str], widths: list[int]) -> str:
-    """Words to the left, figures to the right."""
-    first, *figures, last = cells
-    middle = [cell.rjust(width) for cell, width in zip(figures, widths[1:-1], strict=True)]
-    return "  ".join([first.ljust(widths[0]), *middle, last]).rstrip()
+    table = in_columns(rows(experiment), words=(0, -1), width=width, spare=SPARE)
+    return [*table, *within(remarks.splitlines(), width)]

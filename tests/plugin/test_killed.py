@@ -186,7 +186,7 @@ def test_ctrl_c_keeps_the_evidence_of_an_agent_that_does_not_want_to_end(
     assert took < 5 * SLACK
     assert session.returncode == pytest.ExitCode.INTERRUPTED
     said = (pytester.path / "session.log").read_text()
-    assert "2 of 3 runs did not finish: the same command goes on with them" in said
+    assert "2 of 3 runs did not finish; rerun the same command to resume" in said
     agent = toy.path(B) / "agent"
     assert read(agent / "started.json").keys() == {"at", "pid", "cut_off_at"}
     assert (agent / "stdout.log").read_text() == "begun\n"
@@ -276,7 +276,7 @@ def test_after_the_last_failure_that_is_allowed_no_further_agent_starts(
     workers, failures = (2 if mode == TWO_WORKERS else 1), (1 if option == "-x" else 2)
     assert result.ret != 0
     assert failures <= toy.executions.total() <= failures + workers
-    result.stdout.fnmatch_lines(["* of 5 runs did not finish: the same command goes on with them"])
+    result.stdout.fnmatch_lines(["* of 5 runs did not finish; rerun the same command to resume"])
     before = Counter(toy.executions)
     toy.run(*mode).assert_outcomes(failed=5)
     assert toy.executions == once_each(*(f"T0/{number:02}/run_01" for number in range(5)))
@@ -295,7 +295,7 @@ def test_after_x_the_agents_of_other_workers_finish_what_was_paid_for(
     result = toy.run(*TWO_WORKERS, "-x")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(["1 of 3 runs did not finish: the same command goes on with them"])
+    result.stdout.fnmatch_lines(["1 of 3 runs did not finish; rerun the same command to resume"])
     assert toy.executions == {A: 1, B: 1}
     assert toy.verdicts() == {A: 0.0, B: 1.0}
     assert no_agent_is_alive(toy)

@@ -69,7 +69,7 @@ def test_a_plan_before_between_and_after_the_work(paid: Experiment) -> None:
     # part of it is done: the rest is like that
     done = paid.run("-k", "run_01 and T0")
     done.assert_outcomes(passed=2, deselected=4)
-    done.stdout.fnmatch_lines("2 agents' runs and 2 judgments: $1.5000 (forecast $5.6000, p90 *")
+    done.stdout.fnmatch_lines("2 agent runs and 2 judgments: $1.5000 (forecast $5.6000, p90 *")
     second = paid.run(*PLAN)
     assert row(second, "T0")[:6] == ["4", "2", "2", "0", "0", "2,100"]
     assert dollars(row(second, "T0")[7]) == pytest.approx(1.5)
@@ -85,7 +85,7 @@ def test_a_plan_before_between_and_after_the_work(paid: Experiment) -> None:
 
     # all of it is done: forecast against actual, and nothing is left
     done = paid.run("-p", "xdist", "-n", "2")
-    done.stdout.fnmatch_lines("4 agents' runs and 4 judgments: $3.0000 (forecast $3.0000, p90 *")
+    done.stdout.fnmatch_lines("4 agent runs and 4 judgments: $3.0000 (forecast $3.0000, p90 *")
     third = paid.run(*PLAN)
     assert row(third, "all")[:4] == ["6", "6", "0", "0"]
     third.stdout.fnmatch_lines("nothing is left to do: the next session costs nothing")
@@ -120,7 +120,7 @@ def test_several_agents_have_a_history_each_and_share_a_budget(pytester: pytest.
     agent = {**toy.settings.pop("agent"), "paid": True}
     dear = {**agent, "command": ["/bin/echo", '{"usage": {}, "total_cost_usd": 2}']}
     toy.configure(agents=[{"name": "ours", **agent}, {"name": "dear", **dear}], budget_usd=9)
-    toy.run("--scylla-runs", "1").stdout.fnmatch_lines("2 agents' runs and 2 judgments: $2.5000 *")
+    toy.run("--scylla-runs", "1").stdout.fnmatch_lines("2 agent runs and 2 judgments: $2.5000 *")
     plan = toy.run(*PLAN)
     costs = [dollars(line.split()[-2]) for line in plan.outlines if re.match(r"toy\S* .*T0 ", line)]
     assert sorted(costs) == [0.5, 2.0]

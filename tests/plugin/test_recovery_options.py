@@ -44,7 +44,7 @@ def test_collect_only_counts_the_statuses(toy: Experiment) -> None:
     toy.run("--scylla-runs", "1")
     result = toy.run("--collect-only")
     result.stdout.fnmatch_lines(["tier*completed*missing*", "toy T0 *1*0*0*0*1*0"])
-    result.stdout.fnmatch_lines("judge slots: 1 complete, 1 agent_failed")
+    result.stdout.fnmatch_lines("judge slots: 1 complete, 1 waiting")
 
 
 def test_only_the_judges_are_asked_again(toy: Experiment) -> None:
