@@ -34,7 +34,8 @@ collection error of that file alone; the message says file, key and next step.
 
 The smallest one:
 
-<!-- file: smallest/experiment.yaml -->
+**`smallest/experiment.yaml`**
+
 ```yaml
 id: smallest
 task: task
