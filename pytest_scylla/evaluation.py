@@ -21,12 +21,14 @@ from .prices import PriceList, built_in_prices
 from .results import (
     VERSION,
     AgentResult,
+    AskedInputs,
     Choice,
     ConfigManifest,
     Inputs,
     RunResult,
     SealedRecord,
     changed_inputs,
+    rests_on,
 )
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, text_of, write_json, write_text
@@ -252,6 +254,34 @@ class Evaluation:
         """What decides a verdict, beside the judgments."""
         return self.experiment.panel.inputs
 
+    @property
+    def stage_inputs(self) -> dict[str, Inputs]:
+        """Stage -> its inputs that all runs share."""
+        judges = {f"judge_{n:02d}": i for n, i in enumerate(self.judge_inputs, 1)}
+        return {"agent": self.task_inputs, **judges, "verdict": self.verdict_inputs}
+
+    @cached_property
+    def asked(self) -> AskedInputs:
+        """What verdicts must have been made from."""
+        places = [(tier, subtest) for tier in self.tiers for subtest in self.subtests(tier)]
+        setups = {f"{tier}/{subtest.id}": self._digest_of(subtest) for tier, subtest in places}
+        return AskedInputs(stages=self.stage_inputs, setups=setups)
+
+    def _digest_of(self, subtest: Subtest) -> str | None:
+        if subtest.inherit_best_from:
+            return None
+        try:
+            return self.setup(subtest).digest
+        except RunError:
+            return None  # its runs are ERRORs
+
+    def remember_asked(self) -> None:
+        """Write config/asked.json, where it says something else: reports tell by it which results
+        are stale. A tree of ProjectScylla is left as it is."""
+        path = self.results / "config" / "asked.json"
+        if not self.tree.foreign and read_model(path, AskedInputs) != self.asked:
+            write_json(path, self.asked)
+
     def subtests(self, tier: str) -> Sequence[Subtest]:
         """The subtests of a tier."""
         return self.library.tiers[tier].subtests
@@ -262,9 +292,13 @@ class Evaluation:
         return ResultsTree(self.results)
 
     def cell(self, tier: str, subtest: str) -> Cell:
-        """A subtest with the results that count: of each run its first judged attempt."""
+        """A subtest with the results that count: of each run its first judged attempt, if that is
+        not stale."""
         found = [counted_result(run) for run in self.tree.runs(tier, subtest)]
-        return Cell(tier, subtest, tuple(r for r in found if r is not None))
+        name = f"{tier}/{subtest}"
+        return Cell(
+            tier, subtest, tuple(r for r in found if r and self.asked.accepts(name, r.inputs))
+        )
 
     def best(self, tier: str) -> str | None:
         """The best subtest of a tier, of those that this experiment has.
@@ -361,6 +395,7 @@ class Evaluation:
         if self.tree.foreign:
             return
         task = self.experiment.task
+        self.remember_asked()
         write_if_changed(self.results / "prompt.md", task.prompt)
         write_if_changed(self.results / "criteria.md", task.criteria)
         write_if_changed(self.results / "rubric.yaml", text_of(task.rubric_file))
@@ -619,6 +654,14 @@ class Run:
         """Digests of everything that the agent's work depends on."""
         return {**self.evaluation.task_inputs, "tier": self.setup.digest}
 
+    def known_agent_inputs(self) -> Inputs:
+        """The same, as far as they are known: if its parents are gone, there is no newer set-up to
+        compare a stored result with."""
+        try:
+            return self.agent_inputs()
+        except NotRun:
+            return self.evaluation.task_inputs
+
     def read(self, path: Path, model: type[Sealed]) -> Sealed | None:
         """A stored record, if it is whole and was written by us.
 
@@ -674,10 +717,7 @@ class Run:
         result = self.read(self.dir.agent_result, AgentResult)
         if result is None or not result.inputs:
             return result
-        try:
-            return None if changed_inputs(result.inputs, self.agent_inputs()) else result
-        except NotRun:
-            return result  # its parents are gone: there is nothing newer to compare it with
+        return None if changed_inputs(result.inputs, self.known_agent_inputs()) else result
 
     @cached_property
     def replayed(self) -> RunResult | None:
@@ -710,22 +750,11 @@ class Run:
     def _is_current(self, result: RunResult) -> bool:
         if not result.inputs:
             return True
-        try:
-            expected = self.expected_inputs()
-        except NotRun:
-            return True  # its parents are gone: there is nothing newer to compare it with
-        if {name for name in result.inputs if name.startswith("judge_")} - expected.keys():
-            return False
-        return not any(
-            changed_inputs(result.inputs.get(stage, {}), inputs)
-            for stage, inputs in expected.items()
-        )
+        return rests_on(result.inputs, self.expected_inputs())
 
     def expected_inputs(self) -> dict[str, Inputs]:
         """Stage -> the digests that a stored result must have been made from."""
-        evaluation = self.evaluation
-        judges = {f"judge_{n:02d}": i for n, i in enumerate(evaluation.judge_inputs, 1)}
-        return {"agent": self.agent_inputs(), **judges, "verdict": evaluation.verdict_inputs}
+        return {**self.evaluation.stage_inputs, "agent": self.known_agent_inputs()}
 
 
 def _filled(path: Path) -> bool:

@@ -93,6 +93,7 @@ class HtmlColumns:
         return f'<a href="{escape(os.path.relpath(path, self.folder))}">{escape(name)}</a>'
 
     def _table(self, summary: ExperimentSummary) -> str:
+        from .reports.markdown_report import stale
         from .reports.terminal import rows
 
         head, *body = rows(summary)
@@ -101,7 +102,8 @@ class HtmlColumns:
         there = [self._link(path, name) for name, path in links.items() if path.exists()]
         title = f"{escape(summary.id)} ({', '.join(there)})"
         style = "border-collapse:collapse;font-variant-numeric:tabular-nums"
-        return f'<h3>{title}</h3><table style="{style}">{"".join(lines)}</table>'
+        remark = f"<p>{escape(stale(summary))}</p>" if summary.stale else ""
+        return f'<h3>{title}</h3><table style="{style}">{"".join(lines)}</table>{remark}'
 
 
 def _line(tag: str, cells: list[str]) -> str:

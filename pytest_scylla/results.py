@@ -118,6 +118,33 @@ def changed_inputs(stored: Inputs, asked: Inputs) -> list[str]:
     )
 
 
+def rests_on(stored: Mapping[str, Inputs], asked: Mapping[str, Inputs]) -> bool:
+    """Whether a verdict that was made from `stored` (stage -> inputs) is one of what is asked."""
+    if {name for name in stored if name.startswith("judge_")} - asked.keys():
+        return False
+    return not any(changed_inputs(stored.get(stage, {}), asked[stage]) for stage in asked)
+
+
+class AskedInputs(Record):
+    """config/asked.json: what verdicts of an experiment must have been made from, as its files
+    said when they were last read."""
+
+    stages: dict[str, Inputs]
+    """`agent`, `judge_NN`, `verdict` -> inputs; of the agent those that all set-ups share."""
+    setups: dict[str, str | None]
+    """`<tier>/<subtest>` -> digest of the set-up; None where it rests on other tiers' results."""
+
+    def accepts(self, setup: str, inputs: Mapping[str, Inputs]) -> bool:
+        """Whether a verdict of a set-up (`<tier>/<subtest>`) that was made from `inputs` (stage ->
+        its inputs) is one of what is asked; one from elsewhere does not say what it was made from.
+        """
+        if setup not in self.setups:
+            return False
+        digest = self.setups.get(setup)
+        agent = {**self.stages["agent"], **({"tier": digest} if digest else {})}
+        return not inputs or rests_on(inputs, {**self.stages, "agent": agent})
+
+
 class AgentResult(SealedRecord):
     """agent/result.json: what an agent did, once it ended by itself or by a limit."""
 

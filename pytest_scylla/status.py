@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from .columns import in_columns, within
-from .store import RunDir, read_json
+from .results import AskedInputs, Inputs
+from .store import RunDir, read_json, read_model
 from .tree import ResultsTree
 
 AgentStatus = Literal["completed", "results", "failed", "partial", "missing", "stale"]
@@ -140,13 +141,22 @@ class StatusCounts:
 
 
 def tree_counts(tree: ResultsTree) -> StatusCounts:
-    """The statuses of all runs that a results directory holds. Nobody is asked what is wanted
-    now, so no run is `stale` and none that has no directory is counted."""
+    """The statuses of all runs that a results directory holds; a run is `stale` by what its
+    experiment asked for when it was last read (config/asked.json)."""
+    asked = read_model(tree.path / "config" / "asked.json", AskedInputs)
     counts = StatusCounts()
-    for tier, _, run in tree.all_runs():
+    for tier, subtest, run in tree.all_runs():
         slots = max([len(tree.config.get("judge_models") or ()), *run.slot_numbers()])
-        counts.add(f"{tree.experiment_id} {tier}", agent_status(run), slot_statuses(run, slots))
+        status = agent_status(run)
+        if asked and status == "completed" and not asked.accepts(f"{tier}/{subtest}", _inputs(run)):
+            status = "stale"
+        counts.add(f"{tree.experiment_id} {tier}", status, slot_statuses(run, slots))
     return counts
+
+
+def _inputs(run: RunDir) -> dict[str, Inputs]:
+    """What a run's verdict was made from."""
+    return (read_json(f"{run.path}/run_result.json") or {}).get("inputs") or {}
 
 
 def was_not_asked(slot: Path) -> bool:

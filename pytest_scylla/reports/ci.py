@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .markdown_report import HEAD, NONE, against_baseline, best_set_up, row, table
+from .markdown_report import HEAD, NONE, against_baseline, best_set_up, row, stale, table
 from .summary import ExperimentSummary, Figures
 from .text import markdown
 
@@ -30,11 +30,15 @@ def _experiment(experiment: ExperimentSummary) -> str:
         for tier in experiment.tiers
     ]
     total = ["all", *row(experiment.figures), best_set_up(experiment)]
-    return f"## {markdown(experiment.id)}\n\n{table(['tier', *HEAD, 'best'], [*lines, total])}"
+    found = table(["tier", *HEAD, "best"], [*lines, total])
+    remark = f"\n{markdown(stale(experiment).strip())}\n" if experiment.stale else ""
+    return f"## {markdown(experiment.id)}\n\n{found}{remark}"
 
 
 def suite_properties(experiment: ExperimentSummary) -> Iterator[tuple[str, str]]:
     """Name and value of what a JUnit file says of each tier; what is not known is left out."""
+    if experiment.stale:
+        yield f"scylla.{experiment.id}.stale_runs", str(sum(experiment.stale.values()))
     for tier in experiment.tiers:
         for name, value in _figures(tier.figures).items():
             if value is not None:

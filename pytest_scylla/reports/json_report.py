@@ -41,7 +41,7 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> dict[str, Any]:
     """One subtest."""
     figures = subtest.figures
     return {
-        "made_from": figures.digest,
+        "made_from": subtest.digest,
         "subtest_id": subtest.id,
         "tier_id": tier,
         "summary": {
@@ -66,6 +66,7 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> dict[str, Any]:
             }
             for run in subtest.runs
         ],
+        "stale": [run.name for run in subtest.stale],
         "parent": "../report.json",
     }
 
@@ -165,6 +166,7 @@ def experiment_report(
             "frontier_cop": experiment.frontier,
             "spent_usd": money.usd,
             "executions_of_unknown_cost": money.unknown,
+            "stale": experiment.stale,
             **_summary(experiment.figures),
         },
         "judges": judges(panel),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..columns import counted
 from ..results import JudgeVote, PipelineResult
 from ..statistics import mean
 from ..store import read_model
@@ -58,6 +59,8 @@ def run_report(run: RunSummary) -> str:
         parts += [f"**No verdict**{kind}: this run counts in no score.\n", fenced(reason)]
     else:
         word = "passed" if result.judge_passed else "failed"
+        if run.stale:
+            parts.append("**Stale**: made from other inputs than the experiment has now.\n")
         parts += [
             f"**{word}**, score {result.judge_score:.3f} (grade {result.judge_grade}"
             + (f", threshold {result.pass_threshold:g}" if result.pass_threshold else "")
@@ -169,8 +172,13 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
         f"[tier](../report.md) · [what it puts into the workspace]"
         f"(config_manifest.json)\n\n{_figures(subtest.figures)}\n{table(head, rows)}"
         "\n↻: more than one execution.\n"
-        f"{_several(subtest.figures)}"
+        f"{_several(subtest.figures)}" + _stale_runs(subtest)
     )
+
+
+def _stale_runs(subtest: SubtestSummary) -> str:
+    names = ", ".join(run.name for run in subtest.stale)
+    return f"\nStale, and left out: {names}.\n" if names else ""
 
 
 def outcome(run: RunSummary) -> str:
@@ -226,13 +234,18 @@ def experiment_report(
         else ""
     )
     return (
-        f"# {markdown(experiment.id)}\n\n{up}{_figures(experiment.figures)}\n"
+        f"# {markdown(experiment.id)}\n\n{up}{_note(stale(experiment))}"
+        f"{_figures(experiment.figures)}\n"
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}{surety}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
         f"{judges(panel)}"
         + (against_baseline(against.verdict, against.table, against.notes) if against else "")
     )
+
+
+def _note(text: str) -> str:
+    return f"**{markdown(text.strip())}**\n\n" if text else ""
 
 
 def against_baseline(verdict: str, lines: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
@@ -400,10 +413,30 @@ def _several(figures: Figures) -> str:
     return f"\n{table(['runs at once', 'one passes', 'all pass'], rows)}" if rows else ""
 
 
+def stale(experiment: ExperimentSummary) -> str:
+    """Says which results count nowhere, for they were made from other inputs; nothing where there
+    are none."""
+    if not experiment.stale:
+        return ""
+    number = sum(experiment.stale.values())
+    named = [f"{name} {count}" for name, count in list(experiment.stale.items())[:MOST_NAMED]]
+    more = len(experiment.stale) - len(named)
+    where = ", ".join(named) + (f" and {more} more set-ups" if more else "")
+    return (
+        f"{counted(number, 'stale run')} left out ({where}): made from other inputs than the "
+        "experiment has now, or no longer in it; rerun the same command to replace them.\n"
+    )
+
+
+MOST_NAMED = 6
+"""Set-ups whose stale runs are named one by one."""
+
+
 def repeated(figures: Figures) -> str:
     """Says where runs had more than one execution, and which of them counts."""
     runs = figures.repeated
     if not runs:
         return ""
     had = f"{len(runs)} run{'s' if len(runs) > 1 else ''} had more than one execution"
-    return f"↻ {had}: the {runs[0].counts} judged one counts.\n"
+    which = f"the {runs[0].counts} judged one counts, of those from the newest inputs"
+    return f"↻ {had}: {which}.\n"

@@ -39,6 +39,7 @@ from .markdown_report import (
     repeated,
     row,
     seat_rows,
+    stale,
 )
 from .panel import PanelFigures, own_totals
 from .spending import Spending
@@ -124,7 +125,7 @@ def page(
         title=experiment.id,
         about=_about(experiment, panel),
         files=(*up, *FILES, *EXPORTS),
-        answer=_answer(advice(experiment), experiment.figures),
+        answer=_stale(experiment) + _answer(advice(experiment), experiment.figures),
         contents=[*((s.id, s.title) for s in sections if s.body), *RUN_SECTIONS],
         main="\n".join(map(str, sections)) + _file("runs.html"),
         tail=_embedded(data, chunks),
@@ -233,6 +234,11 @@ def _text(text: object) -> str:
 
 
 # -- the answer ------------------------------------------------------------------------------------
+
+
+def _stale(experiment: ExperimentSummary) -> str:
+    """Which results count nowhere on this page."""
+    return f'<p class="stale">{_text(stale(experiment))}</p>' if experiment.stale else ""
 
 
 def _answer(found: Advice | None, all: Figures) -> str:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from .. import __version__
 from ..evaluation import Cell, best_cell, counted_result, latest_result
-from ..results import AgentResult, JudgeVote, Judgment, RunFailure, RunResult, TokenStats
+from ..results import (
+    AgentResult,
+    AskedInputs,
+    JudgeVote,
+    Judgment,
+    RunFailure,
+    RunResult,
+    TokenStats,
+)
 from ..statistics import (
     Unknown,
     consistency,
@@ -26,7 +34,7 @@ from ..statistics import (
     total,
     wilson,
 )
-from ..store import RunDir, digest, read_model
+from ..store import RunDir, digest, read_json, read_model
 from ..tree import PHASES, ResultsTree
 
 KS = (1, 2, 3, 5, 10)
@@ -52,6 +60,8 @@ class RunSummary:
     """USD of the execution that counts; also known for some runs without a verdict."""
     counts: str = "first"
     """Which judged attempt counts: the first, or the latest."""
+    stale: bool = False
+    """Its verdict was made from other inputs than are asked for now: it counts nowhere."""
 
     @property
     def name(self) -> str:
@@ -85,7 +95,7 @@ class RunSummary:
         failure = self.failure.model_dump_json() if self.failure else None
         votes = "" if self.result is None or self.votes == self.result.judges else str(self.votes)
         parts = [result, failure, self.attempts, self.counts, self.cost_usd, votes]
-        return digest([__version__, self.number, *parts])
+        return digest([__version__, self.number, *parts, *([True] if self.stale else [])])
 
 
 @dataclass(frozen=True)
@@ -245,11 +255,19 @@ class SubtestSummary:
     id: str
     path: Path
     figures: Figures
+    stale: tuple[RunSummary, ...] = ()
+    """Its runs that count nowhere: made from other inputs than are asked for now."""
 
     @property
     def runs(self) -> tuple[RunSummary, ...]:
-        """Its runs, by number."""
+        """Its runs that count, by number."""
         return self.figures.runs
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that reports say of this subtest."""
+        stale = [run.digest for run in self.stale]
+        return digest([self.figures.digest, stale]) if stale else self.figures.digest
 
 
 @dataclass(frozen=True)
@@ -261,6 +279,8 @@ class TierSummary:
     path: Path
     subtests: tuple[SubtestSummary, ...]
     best: SubtestSummary | None
+    left_out: tuple[SubtestSummary, ...] = ()
+    """Subtests of which no run counts: all are stale, or they are no longer in the experiment."""
 
     @property
     def above(self) -> str:
@@ -275,8 +295,13 @@ class TierSummary:
     @cached_property
     def digest(self) -> str:
         """Of all that reports say of this tier."""
-        subtests = [(subtest.id, subtest.figures.digest) for subtest in self.subtests]
+        subtests = [(subtest.id, subtest.digest) for subtest in self.all_subtests]
         return digest([self.id, self.best.id if self.best else None, subtests])
+
+    @property
+    def all_subtests(self) -> tuple[SubtestSummary, ...]:
+        """Those with runs that count, and those without."""
+        return (*self.subtests, *self.left_out)
 
 
 @dataclass(frozen=True)
@@ -288,6 +313,18 @@ class ExperimentSummary:
     tiers: tuple[TierSummary, ...]
     agent: str = ""
     """The agent's model, or its adapter where it has none."""
+    left_out: tuple[TierSummary, ...] = ()
+    """Tiers of which no run counts."""
+
+    @cached_property
+    def stale(self) -> dict[str, int]:
+        """`<tier>/<subtest>` -> how many of its runs are stale, and count nowhere."""
+        return {
+            f"{tier.id}/{subtest.id}": len(subtest.stale)
+            for tier in (*self.tiers, *self.left_out)
+            for subtest in tier.all_subtests
+            if subtest.stale
+        }
 
     @property
     def agent_name(self) -> str:
@@ -302,7 +339,7 @@ class ExperimentSummary:
     @cached_property
     def digest(self) -> str:
         """Of all that derived files say; with it they name what they are made from."""
-        tiers = [tier.digest for tier in self.tiers]
+        tiers = [tier.digest for tier in (*self.tiers, *self.left_out)]
         return digest([__version__, self.id, self.agent, tiers])
 
     @cached_property
@@ -330,42 +367,84 @@ def summarise(results: Path, *, latest: bool = False) -> ExperimentSummary:
     """Read a results directory.
 
     Of a run with several attempts the first judged one counts, or with `latest` the latest. The
-    best subtests are those of the first ones all the same: that is what other tiers inherit.
+    best subtests are those of the first ones all the same: that is what other tiers inherit. Stale
+    results, as far as it is known what is asked (config/asked.json), count nowhere.
     """
     tree = ResultsTree(results)
     there = tree.tiers()
-    tiers = [tier for tier in tree.config.get("tiers_to_run") or there if tier in there]
+    asked = read_model(results / "config" / "asked.json", AskedInputs)
+    best: dict[str, str] = {}
+    tiers = []
+    for tier in tree.config.get("tiers_to_run") or there:
+        if tier in there:
+            found = _tier(tree, tier, Counting(latest, asked, best))
+            tiers.append(found)
+            best.update({tier: found.best.id} if found.best else {})
     return ExperimentSummary(
         id=tree.experiment_id,
         path=results,
-        tiers=tuple(_tier(tree, tier, latest) for tier in tiers),
+        tiers=tuple(tier for tier in tiers if tier.subtests or not tier.left_out),
         agent=str(next(iter(tree.config.get("models") or ()), "")),
+        left_out=tuple(tier for tier in tiers if tier.left_out and not tier.subtests),
     )
 
 
-def _tier(tree: ResultsTree, tier: str, latest: bool) -> TierSummary:
+@dataclass(frozen=True)
+class Counting:
+    """What decides which results of a directory count."""
+
+    latest: bool
+    asked: AskedInputs | None
+    """None: it is not known what is asked, and all results count."""
+    best: Mapping[str, str]
+    """Tier -> its best subtest, of the tiers before."""
+
+    def is_stale(self, tree: ResultsTree, setup: str, result: RunResult | None) -> bool:
+        """A verdict of a set-up (`<tier>/<subtest>`) is not one of what is asked now."""
+        if result is None or self.asked is None:
+            return False
+        if not self.asked.accepts(setup, result.inputs):
+            return True
+        return self.asked.setups[setup] is None and self._has_other_parents(tree, setup)
+
+    def _has_other_parents(self, tree: ResultsTree, setup: str) -> bool:
+        """It inherited from subtests that are not the best of their tiers any more."""
+        manifest = read_json(tree.subtest(*setup.split("/", 1)) / "config_manifest.json") or {}
+        parents = manifest.get("inherited_from") or {}
+        return any(self.best.get(tier, one) != one for tier, one in parents.items())
+
+
+def _tier(tree: ResultsTree, tier: str, counting: Counting) -> TierSummary:
     runs = {name: tree.runs(tier, name) for name in tree.subtests(tier)}
-    subtests = tuple(
-        SubtestSummary(
-            name,
-            tree.subtest(tier, name),
-            Figures(tuple(summarise_run(run, latest=latest) for run in there)),
-        )
-        for name, there in runs.items()
-    )
-    best = best_cell(_cell(tier, subtest, runs[subtest.id], latest) for subtest in subtests)
+    subtests = [_subtest(tree, tier, name, runs[name], counting) for name in runs]
+    best = best_cell(_cell(tier, subtest, counting) for subtest in subtests)
     return TierSummary(
         id=tier,
         name=tier,
         path=tree.tier(tier),
         subtests=tuple(s for s in subtests if s.runs),
         best=next((s for s in subtests if best and s.id == best.subtest), None),
+        left_out=tuple(s for s in subtests if s.stale and not s.runs),
     )
 
 
-def _cell(tier: str, subtest: SubtestSummary, runs: Sequence[RunDir], latest: bool) -> Cell:
+def _subtest(
+    tree: ResultsTree, tier: str, name: str, runs: Sequence[RunDir], counting: Counting
+) -> SubtestSummary:
+    found = [summarise_run(run, latest=counting.latest) for run in runs]
+    found = [
+        replace(run, stale=True) if counting.is_stale(tree, f"{tier}/{name}", run.result) else run
+        for run in found
+    ]
+    figures = Figures(tuple(run for run in found if not run.stale))
+    stale = tuple(run for run in found if run.stale)
+    return SubtestSummary(name, tree.subtest(tier, name), figures, stale)
+
+
+def _cell(tier: str, subtest: SubtestSummary, counting: Counting) -> Cell:
     results = subtest.figures.results
-    if latest and subtest.figures.repeated:
+    if counting.latest and subtest.figures.repeated:
+        runs = [RunDir(run.path) for run in subtest.runs]
         results = [result for run in runs if (result := counted_result(run))]
     return Cell(tier, subtest.id, tuple(results))
 

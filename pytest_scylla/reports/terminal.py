@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..columns import in_columns, within
-from .markdown_report import HEAD, NONE, best_set_up, repeated, row
+from .markdown_report import HEAD, NONE, best_set_up, repeated, row, stale
 from .panel import own_totals, panel_figures
 from .summary import ExperimentSummary
 
@@ -25,6 +25,10 @@ SPARE = ("failed", "passed", "cost", "cost of pass")
 
 def closing_table(experiment: ExperimentSummary, width: int | None = None) -> list[str]:
     """The lines of the table, in columns, and where the judges' own arithmetic differs."""
-    remarks = repeated(experiment.figures) + own_totals(panel_figures(experiment).seats)
+    remarks = (
+        stale(experiment)
+        + repeated(experiment.figures)
+        + own_totals(panel_figures(experiment).seats)
+    )
     table = in_columns(rows(experiment), words=(0, -1), width=width, spare=SPARE)
     return [*table, *within(remarks.splitlines(), width)]

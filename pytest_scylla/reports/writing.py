@@ -54,16 +54,16 @@ def _write_all(experiment: ExperimentSummary, *, keep: bool, afresh: bool) -> No
     against = comparison_of(experiment)
     write_exports(experiment, keep=keep)
     surety = differences(write_statistics(experiment, keep=keep))
-    for tier in experiment.tiers:
-        for subtest in tier.subtests:
-            if afresh or not _is_current(subtest.path, subtest.figures.digest, keep):
+    for tier in (*experiment.tiers, *experiment.left_out):
+        for subtest in tier.all_subtests:
+            if afresh or not _is_current(subtest.path, subtest.digest, keep):
                 _write(
                     subtest.path,
                     json_report.subtest_report(subtest, tier.id),
                     markdown_report.subtest_report(subtest, tier.id),
                     keep,
                 )
-            for run in subtest.runs:
+            for run in (*subtest.runs, *subtest.stale):
                 if not _is_current(run.path, run.digest, keep):
                     _write_run_report(run, keep)
         _write(tier.path, json_report.tier_report(tier), markdown_report.tier_report(tier), keep)
