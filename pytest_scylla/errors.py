@@ -170,6 +170,12 @@ def disk_error(error: BaseException | None) -> RunError | None:
 JUDGED = ("turn_limit", "budget_limit", "time_limit", "disk_limit")
 """Kinds that end the agent's work and are no error: what is there is judged."""
 
+LIMITS: Mapping[str, str] = {
+    "error_max_turns": "turn_limit",
+    "error_max_budget_usd": "budget_limit",
+}
+"""What Claude Code calls a limit (`subtype` of its result) -> one of `JUDGED`."""
+
 STATUSES: Mapping[int, str] = {
     401: "auth",
     402: "quota",

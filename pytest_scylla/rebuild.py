@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .agents import answer_from_event, result_event
+from .agents import reported_answer
 from .consensus import agree, counted, settled, slot_score
 from .errors import ScyllaError
 from .evaluation import sealed
@@ -102,10 +102,9 @@ def agent_result_from_logs(run: RunDir) -> AgentResult | None:
 
 
 def _from_event(command: dict[str, Any], output: dict[str, Any]) -> AgentResult | None:
-    event = result_event(output["stdout"])
-    if event is None:
+    answer = reported_answer(output["stdout"])
+    if answer is None:
         return None
-    answer = answer_from_event(event)
     return AgentResult(
         exit_code=int(command.get("exit_code", 0)),
         token_stats=answer.tokens,

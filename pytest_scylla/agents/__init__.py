@@ -22,6 +22,7 @@ from pydantic import Field
 from ..errors import RunError
 from ..prices import Usage
 from ..processes import MARKER, SESSION, Finished, Invocation, clean_environment
+from ..result_line import error_of, last_report, limit_of
 from ..results import TokenStats, Turn, count, token_stats, usd
 from ..store import parse_json
 from ..tiers import Files, Setup
@@ -224,33 +225,23 @@ def markdown_head(data: bytes) -> dict[str, Any]:
     return head if isinstance(head, dict) else {}
 
 
-def result_event(stdout: str) -> dict[str, Any] | None:
-    """The last line of `stdout` that is a JSON object with a result or a usage, if any.
-
-    The form is that of Claude Code: {"type": "result", "result": text, "usage": {...},
-    "total_cost_usd": USD, "num_turns": n}.
-    """
-    for line in reversed(stdout.split("\n")):
-        line = line.strip()
-        if line.startswith("{") and line.endswith("}"):
-            try:
-                value = parse_json(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict) and (value.get("type") == "result" or "usage" in value):
-                return value
-    return None
-
-
-def answer_from_event(event: Mapping[str, Any]) -> Answer:
-    """An answer from a result event."""
-    usage, model = event.get("usage"), event.get("model")
+def reported_answer(stdout: str) -> Answer | None:
+    """The answer of a program that reports on its work in a line of its own (see result_line.py);
+    None where there is no such line."""
+    report, rest = last_report(stdout)
+    if report is None:
+        return None
+    usage, model = report.get("usage"), report.get("model")
+    limit, error = limit_of(report), error_of(report)
     return Answer(
-        text=str(event.get("result") or ""),
+        text=str(report.get("result") or "") if "result" in report else rest,
         tokens=token_stats(usage) if isinstance(usage, dict) else TokenStats(),
-        cost_usd=usd(event.get("total_cost_usd")),
-        turns=count(event.get("num_turns")),
+        cost_usd=usd(report.get("total_cost_usd")),
+        turns=count(report.get("num_turns")),
         model=model if isinstance(model, str) else None,
+        stop_reason=limit or (error.kind if error else "completed"),
+        limited=limit is not None,
+        error=error,
     )
 
 
