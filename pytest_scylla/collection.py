@@ -188,6 +188,7 @@ def evaluations(config: pytest.Config, path: Path, hooks: Any) -> Sequence[Evalu
         if not config.getoption("collectonly"):
             for found in known[path]:  # as they are before the first agent starts
                 _ = found.checks_digest
+                _ = found.files
     return known[path]
 
 

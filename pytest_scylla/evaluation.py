@@ -19,6 +19,7 @@ from .experiment import Experiment, StepConfig
 from .history import History, assumed_cost, executions
 from .prices import PriceList, built_in_prices
 from .results import (
+    FILE,
     VERSION,
     AgentResult,
     Choice,
@@ -27,6 +28,7 @@ from .results import (
     RunResult,
     SealedRecord,
     changed_inputs,
+    same_inputs,
 )
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
@@ -181,7 +183,41 @@ class Evaluation:
             "agent": digest(dict(self.agent.identity())),
             **self._isolation_input(),
             **self._version_input(),
+            **self.files["agent"],
         }
+
+    @cached_property
+    def files(self) -> Mapping[str, Inputs]:
+        """Of the agent and each judge (`judge_01`), digests of the files that its options name."""
+        return {name: self.files_now(name) for name in self._adapters}
+
+    @cached_property
+    def _adapters(self) -> Mapping[str, Agent | Judge]:
+        slots = {f"judge_{n:02d}": judge for n, judge in enumerate(self.judges, 1)}
+        fallbacks = {f"fallback_{n:02d}": judge for n, judge in self.fallbacks.items()}
+        return {"agent": self.agent, **slots, **fallbacks}
+
+    def files_now(self, name: str) -> Inputs:
+        """The same of one, asked again: what it writes itself has changed."""
+        task, tell = self.experiment.task, getattr(self._adapters[name], "depends_on", None)
+        if tell is None:
+            return {}
+        from .named_files import Surroundings
+
+        folder = self.experiment.directory
+        found: Inputs = tell(Surroundings(folder, task.directory, self.library.path, self.root))
+        return found
+
+    def unspoilt(self, inputs: Inputs, *names: str) -> Inputs:
+        """`inputs` without files that have changed since the session began: written by the agent
+        or judge itself, or edited while it worked, they say nothing of what it depends on."""
+        now: Inputs = {}
+        for name in names:
+            now |= self.files_now(name)
+        changed = [n for n, v in inputs.items() if n.startswith(FILE) and now.get(n) != v]
+        if changed:
+            log.warning("changed while it was used, and no longer compared: %s", ", ".join(changed))
+        return {name: value for name, value in inputs.items() if name not in changed}
 
     def _version_input(self) -> Inputs:
         """The version of the agent's program, where the program is there and tells it."""
@@ -219,8 +255,9 @@ class Evaluation:
                 "checks": self.checks_digest,
                 "pipeline": steps,
                 **({"prompt": self.template.digest} if getattr(judge, "prompted", False) else {}),
+                **self.files[f"judge_{number:02d}"],
             }
-            for judge in self.judges
+            for number, judge in enumerate(self.judges, 1)
         )
 
     @cached_property
@@ -480,7 +517,7 @@ def counted_result(run: RunDir) -> RunResult | None:
     newest = read_model(f"{run.path}/run_result.json", RunResult)
     for number in run.attempt_numbers():
         earlier = read_model(run.attempts / f"attempt_{number:02d}" / "run_result.json", RunResult)
-        if earlier and (newest is None or _asked(earlier) == _asked(newest)):
+        if earlier and (newest is None or _asked_alike(earlier, newest)):
             return earlier
     return newest
 
@@ -491,6 +528,13 @@ def latest_result(run: RunDir) -> RunResult | None:
     attempts = (run.attempts / f"attempt_{n:02d}" for n in reversed(run.attempt_numbers()))
     earlier = (read_model(place / "run_result.json", RunResult) for place in attempts)
     return newest or next((result for result in earlier if result), None)
+
+
+def _asked_alike(one: RunResult, other: RunResult) -> bool:
+    """Whether two results of a run were made from the same."""
+    first, second = _asked(one), _asked(other)
+    same = first.keys() == second.keys()
+    return same and all(same_inputs(first[stage], second[stage]) for stage in first)
 
 
 def _asked(result: RunResult) -> dict[str, Inputs]:

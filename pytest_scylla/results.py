@@ -109,13 +109,27 @@ VERSION = "version"
 """The input that is known only where the agent's program is: compared where both sides have it."""
 
 
+FILE = "file "
+"""Begins the name of an input that is a file or directory which an adapter's options name. Results
+of earlier versions do not have it: compared where both sides do."""
+
+
 def changed_inputs(stored: Inputs, asked: Inputs) -> list[str]:
     """The inputs in which what a stage was made from differs from what is asked now."""
     return sorted(
         name
         for name, value in asked.items()
-        if stored.get(name) != value and (name in stored or name != VERSION)
+        if stored.get(name) != value and (name in stored or not _may_lack(name))
     )
+
+
+def same_inputs(one: Inputs, other: Inputs) -> bool:
+    """Whether two stages were made from the same, as far as both tell."""
+    return not changed_inputs(one, other) and not changed_inputs(other, one)
+
+
+def _may_lack(name: str) -> bool:
+    return name == VERSION or name.startswith(FILE)
 
 
 class AgentResult(SealedRecord):

@@ -20,10 +20,11 @@ import yaml
 from pydantic import Field
 
 from ..errors import RunError
+from ..named_files import Surroundings, file_inputs
 from ..prices import Usage
 from ..processes import MARKER, SESSION, Finished, Invocation, clean_environment
 from ..result_line import error_of, last_report, limit_of
-from ..results import TokenStats, Turn, count, token_stats, usd
+from ..results import Inputs, TokenStats, Turn, count, token_stats, usd
 from ..store import parse_json
 from ..tiers import Files, Setup
 from ..yamlfile import Strict
@@ -96,10 +97,15 @@ class Agent(Strict):
     def identity(self) -> Mapping[str, Any]:
         """What distinguishes this agent's work from another's; its digest goes into results.
 
-        All options but the time limit, and whether it is paid.
+        All options but the time limit, whether it is paid, and files (see `depends_on`).
         """
         name = self.adapter or type(self).__name__
-        return {"adapter": name, **self.model_dump(exclude={"timeout", "paid"})}
+        return {"adapter": name, **self.model_dump(exclude={"timeout", "paid", "inputs"})}
+
+    def depends_on(self, at: Surroundings) -> Inputs:
+        """Digests of the user's files that the options name: a change makes results stale."""
+        words = [*getattr(self, "command", ()), *getattr(self, "args", ())]
+        return file_inputs(words, getattr(self, "inputs", ()), self.env, at)
 
     def unready(self) -> str | None:
         """Why this agent cannot be used here (no key, say): the runs are skipped with it."""

@@ -34,6 +34,9 @@ class Command(Agent):
     `{experiment}`: the directory of experiment.yaml; `{prompt}`: the prompt's file."""
     pass_env: tuple[str, ...] = ()
     """Names of variables to hand on from the environment of pytest (keys, say)."""
+    inputs: tuple[str, ...] = ()
+    """Further files and directories that the program reads: patterns (`prompts/*.md`), relative to
+    experiment.yaml. A change of one makes results stale, as one of a file that `command` names."""
 
     @field_validator("command", mode="before")
     @classmethod

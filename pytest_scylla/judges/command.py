@@ -22,9 +22,10 @@ from pydantic import Field, field_validator
 
 from ..errors import RunError
 from ..judge_answer import answer_schema, json_objects
+from ..named_files import Surroundings, file_inputs
 from ..processes import Finished, Invocation, clean_environment, run
 from ..result_line import error_of, is_report
-from ..results import token_stats, usd
+from ..results import Inputs, token_stats, usd
 from ..scratch import scratch
 from ..store import write_text
 from ..yamlfile import Strict
@@ -53,6 +54,9 @@ class Command(Strict):
     """Variables to set."""
     pass_env: tuple[str, ...] = ()
     """Names of variables to hand on from the environment of pytest (keys, say)."""
+    inputs: tuple[str, ...] = ()
+    """Further files and directories that the program reads: patterns (`prompts/*.md`), relative to
+    experiment.yaml. A change of one makes results stale, as one of a file that `command` names."""
 
     @field_validator("command", mode="before")
     @classmethod
@@ -70,8 +74,12 @@ class Command(Strict):
         return True
 
     def identity(self) -> Mapping[str, Any]:
-        """Everything but the time limit, and whether it is paid."""
-        return {"adapter": "command", **self.model_dump(exclude={"timeout", "paid"})}
+        """Everything but the time limit, whether it is paid, and files."""
+        return {"adapter": "command", **self.model_dump(exclude={"timeout", "paid", "inputs"})}
+
+    def depends_on(self, at: Surroundings) -> Inputs:
+        """Digests of the user's files that the options name."""
+        return file_inputs(self.command, self.inputs, self.env, at)
 
     def unready(self) -> str | None:
         """A variable to hand on that is not set."""
