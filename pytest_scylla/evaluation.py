@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotRun, RunError
-from .experiment import Experiment, StepConfig
+from .experiment import COMMANDS, Experiment, PanelRules, StepConfig
 from .history import History, assumed_cost, executions
 from .prices import PriceList, built_in_prices
 from .results import (
@@ -279,7 +279,15 @@ class Evaluation:
     @cached_property
     def verdict_inputs(self) -> Inputs:
         """What decides a verdict, beside the judgments."""
-        return self.experiment.panel.inputs
+        return self.panel.inputs
+
+    @cached_property
+    def panel(self) -> PanelRules:
+        """How the judges come to one verdict."""
+        by_commands = [bool(getattr(judge, "by_commands", False)) for judge in self.judges]
+        undecided = any(item.run is None for item in self.experiment.task.rubric.items())
+        mixed = undecided and len(set(by_commands)) > 1
+        return self.experiment.panel.model_copy(update={"mixed": mixed})
 
     def subtests(self, tier: str) -> Sequence[Subtest]:
         """The subtests of a tier."""
@@ -745,18 +753,31 @@ class Run:
         return [number for number in slots if self.slot_selected(number)]
 
     def _is_current(self, result: RunResult) -> bool:
+        return not self._changes(result)
+
+    def _changes(self, result: RunResult) -> set[str]:
+        """The stages that a result was made from other inputs of (`judges`: it has more slots);
+        of the verdict the names of the inputs: `verdict.consensus`."""
         if not result.inputs:
-            return True
+            return set()
         try:
             expected = self.expected_inputs()
         except NotRun:
-            return True  # its parents are gone: there is nothing newer to compare it with
-        if {name for name in result.inputs if name.startswith("judge_")} - expected.keys():
+            return set()  # its parents are gone: there is nothing newer to compare it with
+        judged = {name for name in result.inputs if name.startswith("judge_")}
+        stages = {s: changed_inputs(result.inputs.get(s, {}), i) for s, i in expected.items()}
+        rules = {f"verdict.{name}" for name in stages.pop("verdict")}
+        more = {"judges"} if judged - expected.keys() else set()
+        return {stage for stage, changed in stages.items() if changed} | rules | more
+
+    @cached_property
+    def only_arithmetic_differs(self) -> bool:
+        """There is a verdict from just what is asked now, but by another rule of the panel."""
+        result = self.read(self.dir.run_result, RunResult)
+        if result is None or self.dir.started.exists() or self.asked != Asked():
             return False
-        return not any(
-            changed_inputs(result.inputs.get(stage, {}), inputs)
-            for stage, inputs in expected.items()
-        )
+        rules = {f"verdict.{name}" for name in ("consensus", "scores", "quorum", COMMANDS)}
+        return bool(self._changes(result)) and self._changes(result) <= rules
 
     def expected_inputs(self) -> dict[str, Inputs]:
         """Stage -> the digests that a stored result must have been made from."""

@@ -105,8 +105,12 @@ def _stop_after(run: Run, stage: str) -> None:
 
 
 def _refuse_unasked(run: Run, named: bool) -> None:
+    from .stages import counted_again
+
     evaluation = run.evaluation
-    if not named and (evaluation.agent.paid or any(judge.paid for judge in evaluation.all_judges)):
+    if named or counted_again(run) is not None:
+        return
+    if evaluation.agent.paid or any(judge.paid for judge in evaluation.all_judges):
         pytest.skip(
             f"paid run: name the experiment to run it (pytest {evaluation.experiment.path})"
         )

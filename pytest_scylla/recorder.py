@@ -162,8 +162,8 @@ class Recorder:
 
     # -- what pytest tells
 
-    def pytest_report_header(self) -> str | None:
-        """One line: where results go, and who works and judges."""
+    def pytest_report_header(self) -> list[str] | None:
+        """Where results go, who works and judges; what decides a score where that is mixed."""
         if not self.known:
             return None
         from .reports.spending import spending
@@ -178,7 +178,18 @@ class Recorder:
                 state += f", spent so far {spending(self._earlier(known).executions)}"
             agent = f"agent {settings.agent.adapter}, {self._isolation(known)}"
             parts.append(f"{place} ({state}; {agent}, judges {judges})")
-        return "scylla: " + "; ".join(parts)
+        mixed = [line for known in self.known.values() for line in self._shares(known, mixed=True)]
+        return ["scylla: " + "; ".join(parts), *dict.fromkeys(mixed)]
+
+    def _shares(self, known: Known, mixed: bool = False) -> list[str]:
+        """What decides which share of a score; with `mixed` only where a slot has no vote."""
+        from .results import BY_COMMANDS
+        from .scoring import shares
+
+        names = [judge.adapter for judge in known.experiment.settings.judges]
+        found = shares(known.experiment.task.rubric, [(n, n == BY_COMMANDS) for n in names])
+        lines = found if len(found) == 3 or not mixed else []
+        return [f"scylla: {known.experiment.id}: {line}" for line in lines]
 
     def _isolation(self, known: Known) -> str:
         """What keeps the agent in its place, and whether nothing does where something should."""
@@ -434,6 +445,8 @@ class Recorder:
         lines = status_table(self.collected) if self.config.get_verbosity() >= 0 else []
         if self.config.getoption("scylla_explain"):
             lines = explain(self.config, self.collected)
+        elif self.config.get_verbosity() > 0:
+            lines += [line for known in self.known.values() for line in self._shares(known)]
         if self.config.getoption("scylla_plan"):
             specs = self.specs([item.nodeid for item in self.collected])
             lines += plan(self.config, self.collected, specs)

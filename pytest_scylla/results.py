@@ -305,6 +305,8 @@ class Judgment(SealedRecord):
     is_valid: bool = True
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
     model: str = ""
+    by_commands: bool = False
+    """It says what the rubric's commands say, and has graded nothing by itself."""
     error: str | None = None
     """Why the judgment is not valid."""
     asked: bool = True
@@ -322,6 +324,15 @@ class Judgment(SealedRecord):
     duration_seconds: float = 0.0
     inputs: Inputs = Field(default_factory=dict)
 
+    @property
+    def graded_nothing(self) -> bool:
+        """As `by_commands`; records of earlier versions tell it by the judge's name."""
+        return self.by_commands or self.model == BY_COMMANDS
+
+
+BY_COMMANDS = "rubric-checks"
+"""The name of the judge that grades nothing by itself."""
+
 
 class JudgeVote(Record):
     """A judge slot as run_result.json shows it."""
@@ -335,12 +346,18 @@ class JudgeVote(Record):
     is_valid: bool = True
     fallback: bool = False
     asked: bool = True
+    by_commands: bool = False
     error: str | None = None
     own_score: float | None = None
     own_passed: bool | None = None
     cost_usd: float | None = None
     """USD; None where it is not known."""
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
+
+    @property
+    def graded_nothing(self) -> bool:
+        """As that of the judgment."""
+        return self.by_commands or self.model == BY_COMMANDS
 
 
 TOLERANCE = 0.01

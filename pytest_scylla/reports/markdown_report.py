@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ..results import JudgeVote, PipelineResult
+from ..errors import ScyllaError
+from ..results import CategoryScore, JudgeVote, PipelineResult
+from ..rubric import load_rubric
+from ..scoring import item_weights
 from ..statistics import mean
 from ..store import read_model
 from .comparison import Comparison
@@ -136,13 +139,29 @@ def _judge(vote: JudgeVote) -> list[str]:
 
 
 def _criteria(run: RunSummary) -> str:
+    """The items of the slot nearest the score, and the share of the score that each decides."""
     assert run.result is not None
+    weights = _weights(run, run.result.criteria_scores)
     rows = [
-        [name, id, str(item.achieved), str(item.max), item.reason]
+        [name, id, str(item.achieved), str(item.max), number(weights.get(id)), item.reason]
         for name, category in run.result.criteria_scores.items()
         for id, item in category.items.items()
     ]
-    return table(["category", "item", "achieved", "max", "reason"], rows) if rows else ""
+    head = ["category", "item", "achieved", "max", "weight", "reason"]
+    return table(head, rows) if rows else ""
+
+
+def _weights(run: RunSummary, categories: Mapping[str, CategoryScore]) -> dict[str, float]:
+    """By the rubric that the run was judged by; nothing where it is gone or another one now."""
+    try:
+        rubric = load_rubric(run.path.parents[2] / "rubric.yaml")
+    except (ScyllaError, IndexError):
+        return {}
+    ids = {id for category in categories.values() for id in category.items}
+    if ids != {item.id for item in rubric.items()}:
+        return {}
+    left_out = {id for category in categories.values() for id in category.na_items}
+    return item_weights(rubric, left_out)
 
 
 def subtest_report(subtest: SubtestSummary, tier: str) -> str:

@@ -9,7 +9,7 @@ replaying are therefore one thing: going through the stages.
 
 from .agent import agent_result, check_ready
 from .evidence import execution
-from .judging import judgments
+from .judging import counted_again, judgments
 from .pipeline import pipeline_result
 from .verdict import record_failure, verdict
 from .workspace import Workspace, reserved
@@ -18,6 +18,7 @@ __all__ = [
     "Workspace",
     "agent_result",
     "check_ready",
+    "counted_again",
     "execution",
     "judgments",
     "pipeline_result",

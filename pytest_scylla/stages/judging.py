@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..consensus import settled
+from ..consensus import agree, settled
 from ..errors import RunError, ScyllaError
 from ..evaluation import Run
 from ..judge_prompt import holds_evidence
@@ -49,12 +49,30 @@ def judgments(
     """
     if run.replayed is not None:
         return tuple(_judgment_of(vote) for vote in run.replayed.judges)
-    experiment = run.evaluation.experiment
+    rubric = run.evaluation.experiment.task.rubric
+    stored = counted_again(run)
+    if stored is not None:
+        return stored
     found: list[Judgment] = []
     for number, judge in enumerate(run.evaluation.judges, 1):
-        enough = settled(experiment.task.rubric, found, experiment.panel)
+        enough = settled(rubric, found, run.evaluation.panel)
         found.append(_judgment(run, agent, pipeline, number, judge, enough))
     return tuple(found)
+
+
+def counted_again(run: Run) -> tuple[Judgment, ...] | None:
+    """The stored judgments as they are, where nothing but a verdict's arithmetic has changed and
+    they give one: no slot is asked for that."""
+    if not run.only_arithmetic_differs:
+        return None
+    slots = [run.dir.judge_slot(n) for n in range(1, len(run.evaluation.judges) + 1)]
+    stored = [run.read(slot / "judgment.json", Judgment) for slot in slots]
+    judged = tuple(judgment for judgment in stored if judgment is not None)
+    try:
+        agree(run.evaluation.experiment.task.rubric, judged, run.evaluation.panel)
+    except RunError:
+        return None
+    return judged if len(judged) == len(slots) else None
 
 
 def _judgment_of(vote: JudgeVote) -> Judgment:
@@ -206,7 +224,7 @@ def will_ask(run: Run, number: int) -> bool:
     """Whether a slot's judge is asked, and not a stored judgment taken."""
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
     kept = _kept_judgment(run, number, inputs) is not None
-    if kept or earlier_judgment(run, number, inputs):
+    if kept or earlier_judgment(run, number, inputs) or counted_again(run) is not None:
         return False
     return not run.asked.slots or run.slot_selected(number)
 
@@ -320,7 +338,8 @@ def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment
         return _invalid(judge, _said(error, slot), clock.seconds, inputs, cost_usd=unknown)
     write_text(slot / "response.txt", grading.response, sync=judge.paid)
     try:
-        return _scored(run, grading, evidence.executed, clock.seconds, inputs)
+        judgment = _scored(run, grading, evidence.executed, clock.seconds, inputs)
+        return judgment.model_copy(update={"by_commands": getattr(judge, "by_commands", False)})
     except ValueError as error:
         write_text(slot / "error.log", f"{error}\n")
         spent = (grading.tokens, grading.cost_usd)
