@@ -76,7 +76,7 @@ def run_pipeline(
     results: list[StepResult] = []
     for step in steps:
         if results:  # within a step the work may have run
-            left.undo_steering()
+            left.undo()
         if step.name == TEST_STEP:
             left.put_back(TESTS if protected is None else protected)
         results.append(_run_step(step, left))

@@ -76,7 +76,7 @@ def _inputs(run: Run) -> Inputs:
 
 def _undo(run: Run, left: Recorded) -> None:
     """The work may have run within an item, and have made the next ones say yes."""
-    left.undo_steering()
+    left.undo()
     left.put_back(run.evaluation.experiment.settings.protected or ())
 
 
