@@ -694,9 +694,10 @@ class Run:
         since = self.asked.since
         if since is None or STAGES.index(stage) < STAGES.index(since):
             return False
-        return self._before_session(stored)
+        return self.is_before(stored)
 
-    def _before_session(self, stored: Path) -> bool:
+    def is_before(self, stored: Path) -> bool:
+        """What is stored is from an earlier session; False where there is nothing."""
         try:
             return stored.stat().st_mtime < self.evaluation.started_at
         except OSError:
@@ -707,7 +708,7 @@ class Run:
         """What the agent did is to be done again: asked for, or for a verdict "failed"."""
         if self.forgets("agent", self.dir.agent_output):
             return True
-        if not self.asked.again or not self._before_session(self.dir.run_result):
+        if not self.asked.again or not self.is_before(self.dir.run_result):
             return False
         result = read_model(self.dir.run_result, RunResult)
         return result is not None and not result.judge_passed
@@ -745,7 +746,7 @@ class Run:
         if judge_status(slot, agent_is_valid(self.dir)) not in self.asked.slots:
             return False
         judgment = slot / "judgment.json"
-        return not judgment.exists() or self._before_session(judgment)
+        return not judgment.exists() or self.is_before(judgment)
 
     def selected_slots(self) -> list[int]:
         """The judge slots that the user asked for by their status."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .collection import SESSION
-from .errors import InputError, ScyllaError, disk_error
+from .errors import InputError, ScyllaError, UntouchedTaskWarning, disk_error
 from .plan import Spec
 from .reporting import facts_of
 from .selection import workers
@@ -67,6 +68,8 @@ class Recorder:
         self.held: list[Tenancy] = []
         self.ending = contextlib.ExitStack()
         self.reported: set[str] = set()
+        self.told: set[str] = set()
+        """Warnings that were shown at once."""
         self.results: dict[Path, bool] = {}
         """Directory -> something in it is new."""
         self.summaries: list[ExperimentSummary] = []
@@ -309,6 +312,17 @@ class Recorder:
             path = Path(facts["results"])
             new = not facts.get("cached") and not report.skipped
             self.results[path] = self.results.get(path, False) or new
+
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """What is of use before money is spent is shown at once, and once for all workers."""
+        text = str(warning_message.message)
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if warning_message.category is UntouchedTaskWarning and text not in self.told and reporter:
+            self.told.add(text)
+            begun = self.config.get_terminal_writer().width_of_current_line
+            capture = self.config.pluginmanager.get_plugin("capturemanager")
+            with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+                reporter.write_line(f"\n{text}" if begun else text, yellow=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

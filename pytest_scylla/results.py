@@ -235,6 +235,9 @@ class StepResult(Record):
     duration_seconds: float
     tests: dict[str, str] = Field(default_factory=dict)
     """Node id -> `passed`, `failed` or `skipped`, where the step ran pytest."""
+    timed_out: bool = False
+    command: str = ""
+    """What was run."""
 
 
 class PipelineResult(SealedRecord):
@@ -280,6 +283,40 @@ class ExecutedItems(SealedRecord):
     items: dict[str, ItemScore]
     duration_seconds: float = 0.0
     inputs: Inputs = Field(default_factory=dict)
+
+
+CHECKS_BASELINE = "checks_baseline.json"
+"""The file of `TriedChecks`, in the results directory."""
+
+
+class TriedItem(Record):
+    """How a command of the rubric ended on the task's untouched files."""
+
+    met: bool
+    reason: str
+    trouble: str = ""
+    """Why it cannot work; empty where it can."""
+
+
+class TriedChecks(SealedRecord):
+    """checks_baseline.json: the rubric's commands on the task's untouched files."""
+
+    items: dict[str, TriedItem]
+    score: float
+    """What an agent that does nothing gets for sure: the items that are met."""
+    inputs: Inputs = Field(default_factory=dict)
+
+    @property
+    def in_trouble(self) -> bool:
+        """Some command cannot work."""
+        return any(one.trouble for one in self.items.values())
+
+    @property
+    def given(self) -> str:
+        """What the untouched task scores, in words; nothing where it scores nothing."""
+        met = [id for id, one in self.items.items() if one.met]
+        what = f"{'item' if len(met) == 1 else 'items'} {', '.join(met)}"
+        return f"the untouched task already scores {self.score:.3f}: {what}" if self.score else ""
 
 
 class CategoryScore(Record):

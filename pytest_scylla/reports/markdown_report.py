@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import ScyllaError
-from ..results import CategoryScore, JudgeVote, PipelineResult
+from ..results import CHECKS_BASELINE, CategoryScore, JudgeVote, PipelineResult, TriedChecks
 from ..rubric import load_rubric
 from ..scoring import item_weights
 from ..statistics import mean
@@ -249,9 +249,20 @@ def experiment_report(
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}{surety}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
-        f"{judges(panel)}"
+        f"{_given_points(experiment)}{judges(panel)}"
         + (against_baseline(against.verdict, against.table, against.notes) if against else "")
     )
+
+
+def _given_points(experiment: ExperimentSummary) -> str:
+    given = untouched(experiment)
+    return f"\nNote: {given}. An agent that does nothing gets as much.\n" if given else ""
+
+
+def untouched(experiment: ExperimentSummary) -> str:
+    """What the task's untouched files score already; nothing where that is nothing."""
+    tried = read_model(experiment.path / CHECKS_BASELINE, TriedChecks)
+    return tried.given if tried else ""
 
 
 def against_baseline(verdict: str, lines: Sequence[Sequence[str]], notes: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from .agent import agent_result, check_ready
 from .evidence import execution
 from .judging import counted_again, judgments
 from .pipeline import pipeline_result
+from .tried import given_points
 from .verdict import record_failure, verdict
 from .workspace import Workspace, reserved
 
@@ -20,6 +21,7 @@ __all__ = [
     "check_ready",
     "counted_again",
     "execution",
+    "given_points",
     "judgments",
     "pipeline_result",
     "record_failure",

@@ -58,6 +58,7 @@ from .ending import heed_the_end
 from .evidence import Clock, timing
 from .judging import require_quorum, will_ask
 from .pipeline import baseline_of
+from .tried import require_working_checks
 from .workspace import Workspace
 
 log = logging.getLogger("pytest_scylla")
@@ -194,6 +195,8 @@ def check_ready(run: Run) -> None:
             if reason:
                 raise NotRun(f"judge {number} ({judge.model}): {reason}")
             _preflight(run, f"judge {number} ({judge.model})", judge)
+    if again:
+        require_working_checks(run)
 
 
 def _preflight(run: Run, name: str, adapter: Agent | Judge) -> None:
