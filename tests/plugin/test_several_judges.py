@@ -206,7 +206,8 @@ def test_what_a_command_decides_is_executed_once_and_wins_in_every_slot(
     pytester: pytest.Pytester,
 ) -> None:
     counter = pytester.path / "checks.log"
-    items = [check(f"echo x >> {counter}; false"), check("true", id="R2"), QUALITY]
+    counted = f"test ! -f answer.txt || echo x >> {counter}"  # not on the untouched task
+    items = [check(f"{counted}; false"), check("true", id="R2"), QUALITY]
     panel = Panel(
         pytester,
         {"A": 1.0},
@@ -313,7 +314,7 @@ def test_a_rubric_that_cannot_be_graded_here_is_an_error_and_starts_no_agent(
     missing.assert_outcomes(errors=1)
     missing.stdout.fnmatch_lines(["*rubric.yaml: item R1: no-such-tool, which its `run:` needs, *"])
     assert toy.verdicts() == {}
-    toy.write("task/expected/rubric.yaml", rubric(check("sh -c 'exit 127'")))
+    toy.write("task/expected/rubric.yaml", rubric(check("./to-be-made.sh")))
     toy.run(*IN_PROCESS).assert_outcomes(failed=1)
     assert toy.executions == once_each("T0/00-empty/run_01")
 

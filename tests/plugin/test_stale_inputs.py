@@ -28,6 +28,7 @@ BLOCKS, SKILLS, HEIR = "T0/00-blocks/run_01", "T0/01-skills/run_01", "T5/00-heir
 ALL = {BLOCKS, SKILLS, HEIR}
 
 AGENT = f"""
+touch ran.txt
 case $run in *blocks*|*heir*) cat > asked.txt; {WORKS} ;; esac
 """
 
@@ -49,7 +50,8 @@ def toy(pytester: pytest.Pytester) -> Experiment:
 
 def counting_rubric(toy: Experiment, **options: Any) -> dict[str, Any]:
     log = toy.pytester.path / "judged.log"
-    run = f'echo x >> {log}; sh "$SCYLLA_TASK/expected/check.sh"'
+    counted = f"test ! -f ran.txt || echo x >> {log}"  # not on the untouched task
+    run = f'{counted}; sh "$SCYLLA_TASK/expected/check.sh"'
     return rubric(check(run), **options)
 
 
