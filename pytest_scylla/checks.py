@@ -15,6 +15,7 @@ from pathlib import Path
 from .processes import Invocation, clean_environment, run
 from .recorded import Origin
 from .scratch import scratch
+from .shell_words import programs
 from .store import read_json, remove_tree
 
 LONGEST_OUTPUT = 20_000
@@ -122,6 +123,11 @@ def is_there(tool: str) -> bool:
     """Whether the shell knows a command, outside of what an agent left."""
     asked = ["/bin/sh", "-c", 'command -v -- "$1" > /dev/null', "sh", tool]
     return subprocess.run(asked, env={"PATH": search_path()}, cwd="/").returncode == 0
+
+
+def missing_programs(command: str) -> list[str]:
+    """The programs that a command names for sure, and the shell does not know."""
+    return [name for name in programs(command) if not is_there(name)]
 
 
 class _Pytest:

@@ -31,9 +31,6 @@ HANDED_ON = (*KEYS, "ANTHROPIC_BASE_URL")
 
 QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
 
-LIMITS = {"error_max_turns": "turn_limit", "error_max_budget_usd": "budget_limit"}
-"""Ends that are judged on what the agent left: subtype -> stop reason."""
-
 KEY_STEP = f"correct {KEYS[0]}"
 
 WORDS = {

@@ -189,6 +189,7 @@ def evaluations(config: pytest.Config, path: Path, hooks: Any) -> Sequence[Evalu
         if not config.getoption("collectonly"):
             for found in known[path]:  # as they are before the first agent starts
                 _ = found.checks_digest
+                _ = found.files
                 if _is_first_worker(config) and found.results.is_dir():
                     with contextlib.suppress(ScyllaError):
                         found.remember_asked()

@@ -61,6 +61,17 @@ def counted(judgments: Sequence[Said], fallbacks: bool = False) -> list[Said]:
     return [j for j in valid if j.score is not None and (fallbacks or not j.fallback)]
 
 
+def voters(valid: Sequence[Said], mixed: bool) -> list[Said]:
+    """Of the judgments that count, those with a vote: what the rubric's commands decided is in
+    every slot, and a slot that adds nothing to it (`rubric-checks`) has none in a mixed panel."""
+    return [j for j in valid if not j.graded_nothing] if mixed else list(valid)
+
+
+def graded(valid: Sequence[Said]) -> list[Said]:
+    """The judgments to compare with each other: those that graded something, where there are."""
+    return voters(valid, mixed=True) or list(valid)
+
+
 def agree(rubric: Rubric, judgments: Sequence[Judgment], rules: PanelRules) -> Consensus:
     """The verdict of a panel.
 
@@ -69,6 +80,7 @@ def agree(rubric: Rubric, judgments: Sequence[Judgment], rules: PanelRules) -> C
     """
     valid = counted(judgments, rules.count_fallback)
     _require_quorum(judgments, valid, rules)
+    valid = voters(valid, rules.mixed)
     scores = [float(slot_score(j, rules) or 0) for j in valid]
     score = float(RULES[rules.consensus](scores))
     nearest = min(range(len(valid)), key=lambda n: abs(scores[n] - score))
@@ -87,7 +99,7 @@ def _require_quorum(
     spared = sum(not judgment.asked for judgment in judgments)
     asked = max(rules.slots, len(judgments)) - spared
     needed = rules.needed(asked)
-    if len(valid) >= max(needed, 1):
+    if len(valid) >= needed and voters(valid, rules.mixed):
         return
     reasons = "; ".join(
         f"judge {number}: {judgment.error or 'no valid judgment'}"
@@ -96,7 +108,8 @@ def _require_quorum(
     )
     raise RunError(
         "no_quorum",
-        f"{len(valid)} of {asked} judgments are valid and {needed} are needed: "
+        f"{len(valid)} of {asked} judgments are valid and {needed} are needed"
+        f"{' (rubric-checks alone is not enough)' if rules.mixed else ''}: "
         f"no verdict ({reasons})\n  next: run again; only the missing slots are judged"
         + " (one with a fallback's judgment: with --scylla-judge-status failed)"
         * any(j.fallback for j in judgments),
@@ -108,7 +121,8 @@ def settled(rubric: Rubric, judgments: Sequence[Judgment], rules: PanelRules) ->
     agree on the pass and lie no further apart than the margin."""
     if rules.margin is None:
         return False
-    scores = [float(slot_score(j, rules) or 0) for j in counted(judgments, rules.count_fallback)]
+    valid = voters(counted(judgments, rules.count_fallback), rules.mixed)
+    scores = [float(slot_score(j, rules) or 0) for j in valid]
     if len(scores) < 2 or len({s >= rubric.pass_threshold for s in scores}) > 1:
         return False
     return distance(max(scores), min(scores)) <= rules.margin

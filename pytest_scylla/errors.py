@@ -56,6 +56,10 @@ class ScyllaWarning(UserWarning):
     """Something in the inputs or results that deserves a look but stops nothing."""
 
 
+class UntouchedTaskWarning(ScyllaWarning):
+    """An agent that does nothing gets points."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What a kind of error means, and what to do about it."""
@@ -134,8 +138,12 @@ KINDS: Mapping[str, Kind] = {
         "put the files back if it was not you, then run again",
     ),
     "rubric": Kind(
-        "the rubric has nothing that the judges can grade, or the program of a `run:` is not there",
+        "the rubric has nothing that the judges can grade, or a `run:` of it cannot work here",
         "correct the rubric, or add another judge",
+    ),
+    "pipeline": Kind(
+        "a step of the pipeline cannot work here, not even on the untouched task",
+        "correct the step in experiment.yaml, or say with `needs` and `when` where it applies",
     ),
     "isolation": Kind(
         "what is to keep the agent in its place is not to be had here",
@@ -169,6 +177,12 @@ def disk_error(error: BaseException | None) -> RunError | None:
 
 JUDGED = ("turn_limit", "budget_limit", "time_limit", "disk_limit")
 """Kinds that end the agent's work and are no error: what is there is judged."""
+
+LIMITS: Mapping[str, str] = {
+    "error_max_turns": "turn_limit",
+    "error_max_budget_usd": "budget_limit",
+}
+"""What Claude Code calls a limit (`subtype` of its result) -> one of `JUDGED`."""
 
 STATUSES: Mapping[int, str] = {
     401: "auth",

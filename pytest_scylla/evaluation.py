@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotRun, RunError
-from .experiment import Experiment, StepConfig
+from .experiment import COMMANDS, Experiment, PanelRules, StepConfig
 from .history import History, assumed_cost, executions
 from .prices import PriceList, built_in_prices
 from .results import (
+    FILE,
     VERSION,
     AgentResult,
     AskedInputs,
@@ -28,7 +29,8 @@ from .results import (
     RunResult,
     SealedRecord,
     changed_inputs,
-    rests_on,
+    changes,
+    same_inputs,
 )
 from .source import directory_digest, source_digest
 from .store import RunDir, digest, now, read_json, read_model, text_of, write_json, write_text
@@ -191,7 +193,41 @@ class Evaluation:
             "agent": digest(dict(self.agent.identity())),
             **self._isolation_input(),
             **self._version_input(),
+            **self.files["agent"],
         }
+
+    @cached_property
+    def files(self) -> Mapping[str, Inputs]:
+        """Of the agent and each judge (`judge_01`), digests of the files that its options name."""
+        return {name: self.files_now(name) for name in self._adapters}
+
+    @cached_property
+    def _adapters(self) -> Mapping[str, Agent | Judge]:
+        slots = {f"judge_{n:02d}": judge for n, judge in enumerate(self.judges, 1)}
+        fallbacks = {f"fallback_{n:02d}": judge for n, judge in self.fallbacks.items()}
+        return {"agent": self.agent, **slots, **fallbacks}
+
+    def files_now(self, name: str) -> Inputs:
+        """The same of one, asked again: what it writes itself has changed."""
+        task, tell = self.experiment.task, getattr(self._adapters[name], "depends_on", None)
+        if tell is None:
+            return {}
+        from .named_files import Surroundings
+
+        folder = self.experiment.directory
+        found: Inputs = tell(Surroundings(folder, task.directory, self.library.path, self.root))
+        return found
+
+    def unspoilt(self, inputs: Inputs, *names: str) -> Inputs:
+        """`inputs` without files that have changed since the session began: written by the agent
+        or judge itself, or edited while it worked, they say nothing of what it depends on."""
+        now: Inputs = {}
+        for name in names:
+            now |= self.files_now(name)
+        changed = [n for n, v in inputs.items() if n.startswith(FILE) and now.get(n) != v]
+        if changed:
+            log.warning("changed while it was used, and no longer compared: %s", ", ".join(changed))
+        return {name: value for name, value in inputs.items() if name not in changed}
 
     def _version_input(self) -> Inputs:
         """The version of the agent's program, where the program is there and tells it."""
@@ -229,8 +265,9 @@ class Evaluation:
                 "checks": self.checks_digest,
                 "pipeline": steps,
                 **({"prompt": self.template.digest} if getattr(judge, "prompted", False) else {}),
+                **self.files[f"judge_{number:02d}"],
             }
-            for judge in self.judges
+            for number, judge in enumerate(self.judges, 1)
         )
 
     @cached_property
@@ -252,7 +289,15 @@ class Evaluation:
     @cached_property
     def verdict_inputs(self) -> Inputs:
         """What decides a verdict, beside the judgments."""
-        return self.experiment.panel.inputs
+        return self.panel.inputs
+
+    @cached_property
+    def panel(self) -> PanelRules:
+        """How the judges come to one verdict."""
+        by_commands = [bool(getattr(judge, "by_commands", False)) for judge in self.judges]
+        undecided = any(item.run is None for item in self.experiment.task.rubric.items())
+        mixed = undecided and len(set(by_commands)) > 1
+        return self.experiment.panel.model_copy(update={"mixed": mixed})
 
     @property
     def stage_inputs(self) -> dict[str, Inputs]:
@@ -522,7 +567,7 @@ def counted_result(run: RunDir) -> RunResult | None:
     newest = read_model(f"{run.path}/run_result.json", RunResult)
     for number in run.attempt_numbers():
         earlier = read_model(run.attempts / f"attempt_{number:02d}" / "run_result.json", RunResult)
-        if earlier and (newest is None or _asked(earlier) == _asked(newest)):
+        if earlier and (newest is None or _asked_alike(earlier, newest)):
             return earlier
     return newest
 
@@ -533,6 +578,13 @@ def latest_result(run: RunDir) -> RunResult | None:
     attempts = (run.attempts / f"attempt_{n:02d}" for n in reversed(run.attempt_numbers()))
     earlier = (read_model(place / "run_result.json", RunResult) for place in attempts)
     return newest or next((result for result in earlier if result), None)
+
+
+def _asked_alike(one: RunResult, other: RunResult) -> bool:
+    """Whether two results of a run were made from the same."""
+    first, second = _asked(one), _asked(other)
+    same = first.keys() == second.keys()
+    return same and all(same_inputs(first[stage], second[stage]) for stage in first)
 
 
 def _asked(result: RunResult) -> dict[str, Inputs]:
@@ -692,9 +744,10 @@ class Run:
         since = self.asked.since
         if since is None or STAGES.index(stage) < STAGES.index(since):
             return False
-        return self._before_session(stored)
+        return self.is_before(stored)
 
-    def _before_session(self, stored: Path) -> bool:
+    def is_before(self, stored: Path) -> bool:
+        """What is stored is from an earlier session; False where there is nothing."""
         try:
             return stored.stat().st_mtime < self.evaluation.started_at
         except OSError:
@@ -705,7 +758,7 @@ class Run:
         """What the agent did is to be done again: asked for, or for a verdict "failed"."""
         if self.forgets("agent", self.dir.agent_output):
             return True
-        if not self.asked.again or not self._before_session(self.dir.run_result):
+        if not self.asked.again or not self.is_before(self.dir.run_result):
             return False
         result = read_model(self.dir.run_result, RunResult)
         return result is not None and not result.judge_passed
@@ -740,7 +793,7 @@ class Run:
         if judge_status(slot, agent_is_valid(self.dir)) not in self.asked.slots:
             return False
         judgment = slot / "judgment.json"
-        return not judgment.exists() or self._before_session(judgment)
+        return not judgment.exists() or self.is_before(judgment)
 
     def selected_slots(self) -> list[int]:
         """The judge slots that the user asked for by their status."""
@@ -748,9 +801,23 @@ class Run:
         return [number for number in slots if self.slot_selected(number)]
 
     def _is_current(self, result: RunResult) -> bool:
+        return not self._changes(result)
+
+    def _changes(self, result: RunResult) -> set[str]:
+        """The stages that a result was made from other inputs of (`judges`: it has more slots);
+        of the verdict the names of the inputs: `verdict.consensus`."""
         if not result.inputs:
-            return True
-        return rests_on(result.inputs, self.expected_inputs())
+            return set()
+        return changes(result.inputs, self.expected_inputs())
+
+    @cached_property
+    def only_arithmetic_differs(self) -> bool:
+        """There is a verdict from just what is asked now, but by another rule of the panel."""
+        result = self.read(self.dir.run_result, RunResult)
+        if result is None or self.dir.started.exists() or self.asked != Asked():
+            return False
+        rules = {f"verdict.{name}" for name in ("consensus", "scores", "quorum", COMMANDS)}
+        return bool(self._changes(result)) and self._changes(result) <= rules
 
     def expected_inputs(self) -> dict[str, Inputs]:
         """Stage -> the digests that a stored result must have been made from."""

@@ -162,6 +162,9 @@ class Sequential(Strict):
 Rule = Literal["mean", "median", "majority", "min"]
 """How the slots' scores become one."""
 
+COMMANDS = "commands"
+"""The input of a verdict that says whether slots which only repeat commands have a vote."""
+
 Totals = Literal["computed", "own"]
 """Whose sum is a slot's score: the program's or the judge's."""
 
@@ -176,6 +179,9 @@ class PanelRules(Strict):
     quorum: int | None = None
     sequential: bool | Sequential = False
     count_fallback: bool = False
+    mixed: bool = False
+    """Some slots only take over what the rubric's commands decided, others grade the rest: the
+    first have no vote, or what commands decide would count twice."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], slots: int) -> PanelRules:
@@ -203,6 +209,7 @@ class PanelRules(Strict):
             "quorum": str(self.needed(self.slots)),
             "sequential": "no" if self.margin is None else f"margin {self.margin:g}",
             "fallback": "counted" if self.count_fallback else "left out",
+            **({COMMANDS: "no vote"} if self.mixed else {}),
         }
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from .evaluation import Run
+from .experiment import COMMANDS
 from .results import CategoryScore, JudgeVote, PipelineResult, RunResult
 from .store import read_model
 
@@ -38,6 +39,8 @@ def explain(run: Run, result: RunResult, nodeid: str) -> str:
 
 
 def _votes(result: RunResult) -> Iterator[str]:
+    mixed = COMMANDS in result.inputs.get("verdict", {})
+    mute = [vote for vote in result.judges if mixed and vote.graded_nothing]
     for vote in result.judges:
         judge = f"  judge {vote.judge_number} ({vote.model})"
         if not vote.asked:
@@ -46,6 +49,7 @@ def _votes(result: RunResult) -> Iterator[str]:
             yield f"{judge}: not valid: {vote.error or 'no reason given'}"
         else:
             said = f"{vote.score:.3f} {_word(vote.passed)}{_own(vote)}"
+            said += ", no vote: commands decide in every slot" * (vote in mute)
             yield f"{judge}: {said}: {vote.reasoning}"
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .collection import SESSION, RunItem
-from .errors import NotRun, VerdictFailed
+from .errors import NotRun, UntouchedTaskWarning, VerdictFailed
 from .selection import asked
 
 if TYPE_CHECKING:
@@ -87,12 +88,29 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
             _refuse_unasked(spec, session.named)
             with _skipping():
                 check_ready(spec)
+            _tell_of_given_points(request.config, spec)
             stack.enter_context(reserved(spec))
             # Another test of this session may have had the run in the meantime.
             spec = item.stash[RUN] = dataclasses.replace(spec)
             if spec.replayed is None:
                 spec.evaluation.prepare()
         yield spec
+
+
+def _tell_of_given_points(config: pytest.Config, run: Run) -> None:
+    """Once in a session, before the first agent starts; from a worker by way of pytest's hook for
+    warnings."""
+    from .preflight import first_to_say
+    from .stages import given_points
+
+    given, folder = given_points(run), run.evaluation.preflights
+    text = f"scylla: {run.evaluation.experiment.title}: {given}"
+    if not given or (folder is not None and not first_to_say(folder, text)):
+        return
+    place = str(run.evaluation.experiment.path)
+    message = warnings.WarningMessage(UntouchedTaskWarning(text), UntouchedTaskWarning, place, 1)
+    told = {"warning_message": message, "when": "runtest", "nodeid": "", "location": None}
+    config.hook.pytest_warning_recorded.call_historic(kwargs=told)
 
 
 RUN = pytest.StashKey["Run"]()
@@ -105,8 +123,12 @@ def _stop_after(run: Run, stage: str) -> None:
 
 
 def _refuse_unasked(run: Run, named: bool) -> None:
+    from .stages import counted_again
+
     evaluation = run.evaluation
-    if not named and (evaluation.agent.paid or any(judge.paid for judge in evaluation.all_judges)):
+    if named or counted_again(run) is not None:
+        return
+    if evaluation.agent.paid or any(judge.paid for judge in evaluation.all_judges):
         pytest.skip(
             f"paid run: name the experiment to run it (pytest {evaluation.experiment.path})"
         )

@@ -20,6 +20,9 @@ from .results import PipelineResult, StepResult
 from .store import digest, read_model, write_json
 from .workspace import Base
 
+PIPELINE_BASELINE = "pipeline_baseline.json"
+"""The pipeline on the task's untouched files, in the results directory."""
+
 TEST_STEP = "test"
 """Before the step of this name, the task's own tests are put back."""
 
@@ -76,7 +79,7 @@ def run_pipeline(
     results: list[StepResult] = []
     for step in steps:
         if results:  # within a step the work may have run
-            left.undo_steering()
+            left.undo()
         if step.name == TEST_STEP:
             left.put_back(TESTS if protected is None else protected)
         results.append(_run_step(step, left))
@@ -109,6 +112,8 @@ def _result(
         output=check.output,
         duration_seconds=check.duration,
         tests=dict(check.tests),
+        timed_out=check.timed_out,
+        command=step.run,
     )
 
 
@@ -129,7 +134,7 @@ def baseline(
 
     `read` and `sealed` see to it that a result that an agent put there is not believed.
     """
-    path = results / "pipeline_baseline.json"
+    path = results / PIPELINE_BASELINE
     inputs = {**pipeline_inputs(steps, protected), "commit": base.commit}
     if not steps:
         return PipelineResult(steps=(), inputs=inputs)

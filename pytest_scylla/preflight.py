@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import time
 import urllib.error
 import urllib.parse
@@ -19,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from .errors import NotRun, RunError
-from .store import read_json, write_json
+from .store import digest, read_json, write_json
 
 
 def preflight(folder: Path, key: str, name: str, check: Callable[[], object]) -> None:
@@ -48,6 +49,16 @@ def _make(path: Path, name: str, check: Callable[[], object]) -> None:
         write_json(path, {"name": name, "error": str(error)})
         raise
     write_json(path, {"name": name, "error": None})
+
+
+def first_to_say(folder: Path, text: str) -> bool:
+    """Whether no other run of the session has said this; `folder` is the session's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        os.close(os.open(folder / f"said-{digest(text)}", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 # -- the model's page ------------------------------------------------------------------------------

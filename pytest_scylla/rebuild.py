@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .agents import answer_from_event, result_event
-from .consensus import agree, counted, settled, slot_score
+from .agents import reported_answer
+from .consensus import agree, counted, settled, slot_score, voters
 from .errors import ScyllaError
 from .evaluation import sealed
-from .experiment import PanelRules
+from .experiment import COMMANDS, PanelRules
 from .results import AgentResult, CategoryScore, Inputs, JudgeVote, Judgment, RunResult
+from .rubric import Rubric, load_rubric
 from .status import agent_is_valid, has_answered, run_is_valid
 from .store import RunDir, read_json, read_model, text_of, write_json
 from .tree import ResultsTree
@@ -102,10 +103,9 @@ def agent_result_from_logs(run: RunDir) -> AgentResult | None:
 
 
 def _from_event(command: dict[str, Any], output: dict[str, Any]) -> AgentResult | None:
-    event = result_event(output["stdout"])
-    if event is None:
+    answer = reported_answer(output["stdout"])
+    if answer is None:
         return None
-    answer = answer_from_event(event)
     return AgentResult(
         exit_code=int(command.get("exit_code", 0)),
         token_stats=answer.tokens,
@@ -188,6 +188,7 @@ def _nearest(said: Mapping[str, Any], judged: Mapping[int, Judgment]) -> dict[st
     """What the slot nearest the verdict's score gave."""
     every = tuple(judged.values())
     valid = counted(every) or counted(every, fallbacks=True)
+    valid = voters(valid, COMMANDS in _verdict_inputs(said)) or valid
     rules = _rules(_verdict_inputs(said).get("scores", "computed"), len(judged))
     score = float(said["score"])
     near = min(valid, key=lambda j: abs((slot_score(j, rules) or 0) - score), default=None)
@@ -282,13 +283,11 @@ class Panel:
     def verdict(self, judged: Mapping[int, Judgment]) -> dict[str, Any] | None:
         """judge/result.json, from the judgments of a run; None where there is no verdict, or the
         rubric is gone."""
-        from .rubric import load_rubric
-
         settings = self.tree.config.get("settings") or {}
         slots = len(settings.get("judges") or self.tree.config.get("judge_models") or judged)
         try:
-            rules = PanelRules.of(settings, slots)
             rubric = load_rubric(self.tree.path / "rubric.yaml")
+            rules = PanelRules.of({**settings, "mixed": _is_mixed(judged, rubric)}, slots)
             asked = not settled(rubric, list(judged.values()), rules)
             missing = Judgment.model_validate({**_MISSING, "asked": asked})
             slots_of_it = [judged.get(number, missing) for number in range(1, slots + 1)]
@@ -299,6 +298,12 @@ class Panel:
         if self.tree.foreign:
             return said
         return {**said, "pass_threshold": rubric.pass_threshold, "inputs": rules.inputs}
+
+
+def _is_mixed(judged: Mapping[int, Judgment], rubric: Rubric) -> bool:
+    """Some slots repeat what commands decided, and others were to grade the rest."""
+    undecided = any(item.run is None for item in rubric.items())
+    return undecided and len({judgment.graded_nothing for judgment in judged.values()}) > 1
 
 
 def _seconds(path: Path | str, name: str) -> float | None:

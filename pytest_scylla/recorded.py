@@ -12,14 +12,14 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from .reading import read_bytes
 from .scratch import scratch
 from .store import remove_tree, text_of, write_bytes
-from .workspace import git, git_bytes
+from .workspace import ATTRIBUTES, BRANCH, git, git_bytes
 
 STEERING = ("conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py")
 """Files that steer pytest and Python. They are the task's: as it has them, or not there."""
@@ -57,6 +57,39 @@ class Recorded:
     origin: Origin
     _env: Mapping[str, str]
     _commit: str = ""
+    _git: dict[str, bytes] = field(default_factory=dict)
+    """The small repository in the folder, file by file: in memory no command reaches it."""
+
+    def add_repository(self, changed: bool) -> None:
+        """Put a repository of the files' own beside them: HEAD is the commit that the agent started
+        from, its work is not committed, and `git diff HEAD` shows all of it, new files too.
+
+        It borrows the objects, and has neither hooks nor settings of anybody's.
+        """
+        place = self.files / ".git"
+        self._git.update(_repository(Path(self._env["GIT_DIR"]), self._commit))
+        self._git["index"] = Path(self._env["GIT_INDEX_FILE"]).read_bytes()
+        self._write_repository()
+        if changed:
+            own = {"GIT_DIR": str(place), "GIT_WORK_TREE": str(self.files)}
+            git(["-C", str(self.files), "add", "--intent-to-add", "--ignore-removal", "."], own)
+            paths = (path for path in place.rglob("*") if path.is_file())
+            self._git.update({str(p.relative_to(place)): p.read_bytes() for p in paths})
+
+    def _write_repository(self) -> None:
+        place = self.files / ".git"
+        remove_tree(place)
+        for folder in ("refs/heads", "objects/info"):
+            (place / folder).mkdir(parents=True)
+        for name, content in self._git.items():
+            write_bytes(place / name, content)
+
+    def undo(self) -> None:
+        """Make what steers commands, and the repository, what they were before the first command:
+        the work may have run within it."""
+        self.undo_steering()
+        if self._git:
+            self._write_repository()
 
     def undo_steering(self) -> None:
         """Make the files that steer pytest and Python what they are in the task, or none."""
@@ -91,7 +124,8 @@ class Recorded:
 
 @contextlib.contextmanager
 def recorded(repository: Path, commit: str, patch: Path | None = None) -> Iterator[Recorded]:
-    """The files of a commit with a patch on them, in a folder that goes away again.
+    """The files of a commit with a patch on them, in a folder that goes away again, which is a
+    repository of its own.
 
     Files that steer pytest and Python are as the commit has them, and links that lead out of the
     folder are left out. Raises RunError (kind `git`) where the patch does not apply.
@@ -110,12 +144,13 @@ def recorded(repository: Path, commit: str, patch: Path | None = None) -> Iterat
         if changes:
             git(["-C", str(files), "apply", "--binary", "--whitespace=nowarn", str(patch)], env)
             _neutralize(found, changes)
+        found.add_repository(bool(changes))
         yield found
 
 
 @contextlib.contextmanager
 def copied(workspace: Path) -> Iterator[Recorded]:
-    """A copy of a workspace, without its git link, that goes away again.
+    """A copy of a workspace, without its git link and any repository, that goes away again.
 
     For results from elsewhere that have a workspace and no patch.
     """
@@ -135,6 +170,51 @@ def _left_out(where: str, names: list[str], workspace: Path) -> set[str]:
 
 def _copyable(mode: int) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
+_CONFIG = b"""[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = false
+\tlogallrefupdates = false
+[user]
+\tname = check
+\temail = check@localhost
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+"""
+
+
+def _repository(lender: Path, commit: str) -> dict[str, bytes]:
+    """The files of a repository with one branch at `commit`, and the tags that are there."""
+    refs = {f"refs/heads/{BRANCH}": commit, **dict(sorted(_tags(lender).items()))}
+    return {
+        "HEAD": f"ref: refs/heads/{BRANCH}\n".encode(),
+        "config": _CONFIG,
+        "info/attributes": ATTRIBUTES.encode(),
+        "objects/info/alternates": os.fsencode(f"{lender / 'objects'}\n"),
+        "packed-refs": "".join(f"{id} {name}\n" for name, id in refs.items()).encode(),
+    }
+
+
+def _tags(lender: Path) -> dict[str, str]:
+    """Name of a tag (`refs/tags/v1`) -> id, of a repository and those that it borrows from."""
+    found: dict[str, str] = {}
+    for place in (lender, *_lenders(lender)):
+        for line in text_of(place / "packed-refs").splitlines():
+            id, _, name = line.partition(" ")
+            if name.startswith("refs/tags/"):
+                found.setdefault(name, id)
+        loose = (path for path in place.glob("refs/tags/**/*") if path.is_file())
+        found |= {str(path.relative_to(place)): text_of(path).strip() for path in loose}
+    return found
+
+
+def _lenders(repository: Path) -> list[Path]:
+    lines = text_of(repository / "objects" / "info" / "alternates").splitlines()
+    return [Path(line).parent for line in lines]
 
 
 def _neutralize(found: Recorded, changes: bytes) -> None:

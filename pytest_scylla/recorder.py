@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from .collection import SESSION
 from .columns import terminal_width, within
-from .errors import InputError, ScyllaError, disk_error
+from .errors import InputError, ScyllaError, UntouchedTaskWarning, disk_error
 from .plan import Spec
 from .reporting import facts_of
 from .selection import workers
@@ -68,6 +69,8 @@ class Recorder:
         self.held: list[Tenancy] = []
         self.ending = contextlib.ExitStack()
         self.reported: set[str] = set()
+        self.told: set[str] = set()
+        """Warnings that were shown at once."""
         self.results: dict[Path, bool] = {}
         """Directory -> something in it is new."""
         self.summaries: list[ExperimentSummary] = []
@@ -174,7 +177,8 @@ class Recorder:
     # -- what pytest tells
 
     def pytest_report_header(self) -> list[str] | None:
-        """Where results go, and who works and judges: a line for each experiment."""
+        """Where results go, and who works and judges: a line for each experiment; what decides a
+        score if that is mixed."""
         if not self.known:
             return None
         from .reports.spending import spending
@@ -189,7 +193,19 @@ class Recorder:
                 state += f", spent so far {spending(self._earlier(known).executions)}"
             agent = f"agent {settings.agent.adapter}, {self._isolation(known)}"
             parts.append(f"{place} ({state}; {agent}, judges {judges})")
-        return within([f"scylla: {part}" for part in parts], terminal_width())
+        mixed = [line for known in self.known.values() for line in self._shares(known, mixed=True)]
+        lines = [*(f"scylla: {part}" for part in parts), *dict.fromkeys(mixed)]
+        return within(lines, terminal_width())
+
+    def _shares(self, known: Known, mixed: bool = False) -> list[str]:
+        """What decides which share of a score; with `mixed` only where a slot has no vote."""
+        from .results import BY_COMMANDS
+        from .scoring import shares
+
+        names = [judge.adapter for judge in known.experiment.settings.judges]
+        found = shares(known.experiment.task.rubric, [(n, n == BY_COMMANDS) for n in names])
+        lines = found if len(found) == 3 or not mixed else []
+        return [f"scylla: {known.experiment.id}: {line}" for line in lines]
 
     def _isolation(self, known: Known) -> str:
         """What keeps the agent in its place, and whether nothing does where something should."""
@@ -309,6 +325,17 @@ class Recorder:
             path = Path(facts["results"])
             new = not facts.get("cached") and not report.skipped
             self.results[path] = self.results.get(path, False) or new
+
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """What is of use before money is spent is shown at once, and once for all workers."""
+        text = str(warning_message.message)
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if warning_message.category is UntouchedTaskWarning and text not in self.told and reporter:
+            self.told.add(text)
+            begun = self.config.get_terminal_writer().width_of_current_line
+            capture = self.config.pluginmanager.get_plugin("capturemanager")
+            with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+                reporter.write_line(f"\n{text}" if begun else text, yellow=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -452,6 +479,8 @@ class Recorder:
         lines = status_table(self.collected, width) if self.config.get_verbosity() >= 0 else []
         if self.config.getoption("scylla_explain"):
             lines = explain(self.config, self.collected)
+        elif self.config.get_verbosity() > 0:
+            lines += [line for known in self.known.values() for line in self._shares(known)]
         if self.config.getoption("scylla_plan"):
             specs = self.specs([item.nodeid for item in self.collected])
             lines += plan(self.config, self.collected, specs)

@@ -109,20 +109,37 @@ VERSION = "version"
 """The input that is known only where the agent's program is: compared where both sides have it."""
 
 
+FILE = "file "
+"""Begins the name of an input that is a file or directory which an adapter's options name. Results
+of earlier versions do not have it: compared where both sides do."""
+
+
 def changed_inputs(stored: Inputs, asked: Inputs) -> list[str]:
     """The inputs in which what a stage was made from differs from what is asked now."""
     return sorted(
         name
         for name, value in asked.items()
-        if stored.get(name) != value and (name in stored or name != VERSION)
+        if stored.get(name) != value and (name in stored or not _may_lack(name))
     )
 
 
-def rests_on(stored: Mapping[str, Inputs], asked: Mapping[str, Inputs]) -> bool:
-    """Whether a verdict that was made from `stored` (stage -> inputs) is one of what is asked."""
-    if {name for name in stored if name.startswith("judge_")} - asked.keys():
-        return False
-    return not any(changed_inputs(stored.get(stage, {}), asked[stage]) for stage in asked)
+def same_inputs(one: Inputs, other: Inputs) -> bool:
+    """Whether two stages were made from the same, as far as both tell."""
+    return not changed_inputs(one, other) and not changed_inputs(other, one)
+
+
+def _may_lack(name: str) -> bool:
+    return name == VERSION or name.startswith(FILE)
+
+
+def changes(stored: Mapping[str, Inputs], asked: Mapping[str, Inputs]) -> set[str]:
+    """The stages of a verdict that were made from other inputs than are asked for now (`judges`: it
+    has more slots); of the verdict itself the names of the inputs: `verdict.consensus`."""
+    judged = {name for name in stored if name.startswith("judge_")}
+    found = {stage: changed_inputs(stored.get(stage, {}), asked[stage]) for stage in asked}
+    rules = {f"verdict.{name}" for name in found.pop("verdict")}
+    more = {"judges"} if judged - asked.keys() else set()
+    return {stage for stage, names in found.items() if names} | rules | more
 
 
 class AskedInputs(Record):
@@ -142,7 +159,7 @@ class AskedInputs(Record):
             return False
         digest = self.setups.get(setup)
         agent = {**self.stages["agent"], **({"tier": digest} if digest else {})}
-        return not inputs or rests_on(inputs, {**self.stages, "agent": agent})
+        return not inputs or not changes(inputs, {**self.stages, "agent": agent})
 
 
 class AgentResult(SealedRecord):
@@ -248,6 +265,9 @@ class StepResult(Record):
     duration_seconds: float
     tests: dict[str, str] = Field(default_factory=dict)
     """Node id -> `passed`, `failed` or `skipped`, where the step ran pytest."""
+    timed_out: bool = False
+    command: str = ""
+    """What was run."""
 
 
 class PipelineResult(SealedRecord):
@@ -295,6 +315,40 @@ class ExecutedItems(SealedRecord):
     inputs: Inputs = Field(default_factory=dict)
 
 
+CHECKS_BASELINE = "checks_baseline.json"
+"""The file of `TriedChecks`, in the results directory."""
+
+
+class TriedItem(Record):
+    """How a command of the rubric ended on the task's untouched files."""
+
+    met: bool
+    reason: str
+    trouble: str = ""
+    """Why it cannot work; empty where it can."""
+
+
+class TriedChecks(SealedRecord):
+    """checks_baseline.json: the rubric's commands on the task's untouched files."""
+
+    items: dict[str, TriedItem]
+    score: float
+    """What an agent that does nothing gets for sure: the items that are met."""
+    inputs: Inputs = Field(default_factory=dict)
+
+    @property
+    def in_trouble(self) -> bool:
+        """Some command cannot work."""
+        return any(one.trouble for one in self.items.values())
+
+    @property
+    def given(self) -> str:
+        """What the untouched task scores, in words; nothing where it scores nothing."""
+        met = [id for id, one in self.items.items() if one.met]
+        what = f"{'item' if len(met) == 1 else 'items'} {', '.join(met)}"
+        return f"the untouched task already scores {self.score:.3f}: {what}" if self.score else ""
+
+
 class CategoryScore(Record):
     """What one rubric category got; N/A items are left out of all sums."""
 
@@ -318,6 +372,8 @@ class Judgment(SealedRecord):
     is_valid: bool = True
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
     model: str = ""
+    by_commands: bool = False
+    """It says what the rubric's commands say, and has graded nothing by itself."""
     error: str | None = None
     """Why the judgment is not valid."""
     asked: bool = True
@@ -335,6 +391,15 @@ class Judgment(SealedRecord):
     duration_seconds: float = 0.0
     inputs: Inputs = Field(default_factory=dict)
 
+    @property
+    def graded_nothing(self) -> bool:
+        """As `by_commands`; records of earlier versions tell it by the judge's name."""
+        return self.by_commands or self.model == BY_COMMANDS
+
+
+BY_COMMANDS = "rubric-checks"
+"""The name of the judge that grades nothing by itself."""
+
 
 class JudgeVote(Record):
     """A judge slot as run_result.json shows it."""
@@ -348,12 +413,18 @@ class JudgeVote(Record):
     is_valid: bool = True
     fallback: bool = False
     asked: bool = True
+    by_commands: bool = False
     error: str | None = None
     own_score: float | None = None
     own_passed: bool | None = None
     cost_usd: float | None = None
     """USD; None where it is not known."""
     criteria_scores: dict[str, CategoryScore] = Field(default_factory=dict)
+
+    @property
+    def graded_nothing(self) -> bool:
+        """As that of the judgment."""
+        return self.by_commands or self.model == BY_COMMANDS
 
 
 TOLERANCE = 0.01

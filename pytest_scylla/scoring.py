@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 from .results import CategoryScore, ItemScore
@@ -71,6 +71,40 @@ def total_score(rubric: Rubric, categories: Mapping[str, CategoryScore]) -> floa
         raise ValueError("every item is N/A: there is nothing to score")
     weights = sum(weight for weight, _ in counted)
     return float(sum(weight * share for weight, share in counted) / weights)
+
+
+def item_weights(rubric: Rubric, left_out: Collection[str] = ()) -> dict[str, float]:
+    """The share of the score that each item decides, without those that are N/A; together 1."""
+    counted = {
+        name: items
+        for name, category in rubric.categories.items()
+        if category.weight > 0
+        and (items := [item for item in category.items if item.id not in left_out])
+    }
+    weights = sum((_exact(rubric.categories[name].weight) for name in counted), Fraction())
+    found: dict[str, float] = {}
+    for name, items in counted.items():
+        share = _exact(rubric.categories[name].weight) / weights
+        points = sum((_exact(item.points) for item in items), Fraction())
+        found |= {item.id: float(_exact(item.points) / points * share) for item in items}
+    return found
+
+
+def shares(rubric: Rubric, judges: Sequence[tuple[str, bool]]) -> list[str]:
+    """Lines: who decides which share of a score. `judges`: name, and whether it only repeats what
+    commands decide."""
+    weights = item_weights(rubric)
+    items = [item for item in rubric.items() if item.id in weights]
+    by_commands = [f"{i.id} {weights[i.id]:.3f}" for i in items if i.run is not None]
+    by_judges = [f"{i.id} {weights[i.id]:.3f}" for i in items if i.run is None]
+    grading = [f"{n} ({name})" for n, (name, repeats) in enumerate(judges, 1) if not repeats]
+    repeating = [f"{n} ({name})" for n, (name, repeats) in enumerate(judges, 1) if repeats]
+    lines = [f"decided by commands, for all judges: {', '.join(by_commands)}"] * bool(by_commands)
+    if by_judges and grading:
+        lines.append(f"graded by judge {', '.join(grading)}: {', '.join(by_judges)}")
+        if repeating:
+            lines.append(f"without a vote of its own: judge {', '.join(repeating)}")
+    return lines
 
 
 def score_of_items(rubric: Rubric, categories: Mapping[str, CategoryScore]) -> float:

@@ -426,9 +426,23 @@ def load(
         _loaded(variant, library, key, hooks, inputs)
         for variant, key in zip(variants, keys, strict=True)
     ]
-    for loaded in made:
+    for loaded, key in zip(made, keys, strict=True):
         _check_prices(loaded)
+        _check_inputs(loaded, key)
     return tuple(made)
+
+
+def _check_inputs(loaded: Loaded, key: str) -> None:
+    """A pattern of `inputs` that names nothing would let changes go unseen."""
+    from .named_files import matches
+
+    judges = {f"judges.{number}": judge for number, judge in enumerate(loaded.judges)}
+    for place, adapter in {key: loaded.agent, **judges}.items():
+        for pattern in getattr(adapter, "inputs", ()):
+            if not matches(pattern, loaded.experiment.directory):
+                problem = f"nothing matches {pattern!r} in {loaded.experiment.directory}"
+                step = "correct the pattern, or create the file"
+                raise InputError(loaded.experiment.path, f"{place}.inputs", problem, step)
 
 
 def _loaded(

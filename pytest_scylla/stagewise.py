@@ -10,7 +10,7 @@ from .evaluation import Run
 from .rebuild import agent_result_from_logs
 from .results import AgentResult, Inputs, Judgment, PipelineResult, RunResult, changed_inputs
 from .stages import execution
-from .stages.judging import earlier_judgment
+from .stages.judging import counted_again, earlier_judgment
 from .status import agent_status, has_answered, was_not_asked
 from .store import read_model
 
@@ -113,7 +113,7 @@ def _judge(run: Run, number: int) -> str | None:
         return "asked for (--scylla-from or --scylla-judge-status)"
     if not judgment.asked and run.evaluation.experiment.panel.margin is not None:
         return None
-    if not judgment.is_valid:
+    if not judgment.is_valid and counted_again(run) is None:
         said = (judgment.error or "no reason given").splitlines()[0]
         return f"its judgment is not valid: {said}"
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": _left(run)}

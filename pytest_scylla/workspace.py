@@ -54,7 +54,7 @@ _ISOLATED = {
 }
 """The user's own git configuration (hooks, signing, ignored files) must not reach a workspace."""
 
-_ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n"
+ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n"
 """Files are the blobs, byte for byte, whatever a .gitattributes says: patches restore exactly."""
 
 LARGEST = 100 * 2**20
@@ -246,7 +246,7 @@ def _make_aside(path: Path, make: Callable[[Path], None]) -> None:
 def _init(path: Path) -> None:
     git(["init", "-q", "--bare", "--template=", f"--initial-branch={BRANCH}", str(path)])
     (path / "objects" / "info").mkdir(exist_ok=True)
-    write_text(path / "info" / "attributes", _ATTRIBUTES)
+    write_text(path / "info" / "attributes", ATTRIBUTES)
 
 
 def _clone(origin: str, clone: Path) -> None:

@@ -133,6 +133,60 @@ def test_usage_and_cost_are_taken_from_the_last_json_line(job: Job) -> None:
     assert found.tokens.total == 195_780
 
 
+REPORT: dict[str, tuple[Any, str, Any]] = {
+    "usage": ({"input_tokens": 5}, "tokens", TokenStats(input_tokens=5)),
+    "total_cost_usd": (0.01, "cost_usd", 0.01),
+    "num_turns": (3, "turns", 3),
+    "model": ("m", "model", "m"),
+    "result": ("ok", "text", "ok"),
+}
+"""Field of a report -> its value, the field of an answer, and the value there."""
+
+
+@pytest.mark.parametrize("telling", ["usage", "total_cost_usd", "num_turns"])
+@given(fields=st.sets(st.sampled_from([*REPORT])))
+def test_every_field_of_a_report_counts_by_itself(telling: str, fields: set[str]) -> None:
+    """Also where the program says nothing of its tokens."""
+    told = {**{name: REPORT[name][0] for name in sorted(fields)}, telling: REPORT[telling][0]}
+    output = f"thinking\n{json.dumps(told)}\nbye\n"
+    found = Command(command=("true",)).answer(ended(output), make_job())
+    nothing = Answer(text="thinking\nbye\n")
+    for name, (_, field, value) in REPORT.items():
+        expected = value if name in told else getattr(nothing, field)
+        assert getattr(found, field) == expected, name
+
+
+def test_an_object_without_a_field_of_a_report_is_the_answer() -> None:
+    for output in ('{"result": "ok"}\n', '{"answer": 42}\n'):
+        assert Command(command=("true",)).answer(ended(output), make_job()) == Answer(text=output)
+
+
+@pytest.mark.parametrize(
+    ("report", "kind"),
+    [
+        ({"type": "result", "is_error": True, "api_error_status": 429}, "rate_limit"),
+        ({"api_error_status": 401, "result": "no key"}, "auth"),
+        ({"is_error": True, "usage": {"input_tokens": 5}}, "agent_error"),
+        ({"type": "result", "subtype": "error_during_execution"}, "agent_error"),
+    ],
+)
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_program_that_reports_an_error_has_failed_whatever_its_exit_status(
+    report: dict[str, Any], kind: str, exit_code: int
+) -> None:
+    output = json.dumps({"total_cost_usd": 0.25, **report})
+    found = Command(command=("true",)).answer(ended(output, exit_code=exit_code), make_job())
+    assert found.error is not None
+    assert (found.error.kind, found.stop_reason, found.cost_usd) == (kind, kind, 0.25)
+    assert "next:" in str(found.error)
+
+
+def test_a_limit_that_a_program_reports_is_no_error() -> None:
+    report = {"type": "result", "subtype": "error_max_turns", "is_error": True, "num_turns": 9}
+    found = Command(command=("true",)).answer(ended(json.dumps(report)), make_job())
+    assert (found.error, found.limited, found.stop_reason) == (None, True, "turn_limit")
+
+
 @law
 @given(st.text(), st.integers(min_value=0, max_value=10**9))
 def test_any_result_arrives_as_it_was(text: str, tokens: int) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_scylla.consensus import agree, settled
 from pytest_scylla.errors import RunError
-from pytest_scylla.experiment import PanelRules, Rule
+from pytest_scylla.experiment import PanelRules, Rule, Sequential
 from pytest_scylla.results import Judgment
 from tests.support.examples import law, make_judgment, make_rubric
 
@@ -59,6 +59,22 @@ def test_the_order_of_the_slots_does_not_matter(panel: list[Judgment], data: st.
     fields = {"score", "passed", "grade", "split"}
     first, second = (agree(RUBRIC, p, rules()).model_dump(include=fields) for p in (panel, turned))
     assert first == second
+
+
+@law
+@given(panels, st.lists(hundredths, min_size=1, max_size=3), st.data())
+def test_slots_that_repeat_commands_change_nothing_where_others_grade(
+    panel: list[Judgment], repeated: list[float], data: st.DataObject
+) -> None:
+    mixed = list(panel)
+    for score in repeated:
+        name = {"model": "rubric-checks"} if data.draw(st.booleans()) else {"by_commands": True}
+        mixed.insert(data.draw(st.integers(0, len(mixed))), make_judgment(score, **name))
+    found = agree(RUBRIC, mixed, rules(mixed=True))
+    assert found.score == agree(RUBRIC, panel, rules()).score
+    margin = Sequential(margin=0.1)
+    asked = settled(RUBRIC, mixed, rules(mixed=True, sequential=margin))
+    assert asked == settled(RUBRIC, panel, rules(sequential=margin))
 
 
 @law

@@ -111,3 +111,76 @@ def test_a_task_module_comes_first_and_one_that_was_added_last(
         shows = 'python -c "import packaging; print(packaging)"'
         shown = run_check(shows, found.files, 60, {}, found.origin)
         assert os.path.realpath(found.files) in shown.output
+
+
+# -- its repository --------------------------------------------------------------------------------
+
+
+def worked(files: Path) -> None:
+    write_files(files, {"new/test_b.py": "2\n", "src/lib.py": "x = 2\n", "conftest.py": "evil\n"})
+    (files / "tests/test_a.py").unlink()
+
+
+SHOWN = {"git diff --name-status HEAD", "git diff --name-status"}
+WORK = "A\tnew/test_b.py\nM\tsrc/lib.py\nD\ttests/test_a.py\n"
+
+
+def shell(files: Path, command: str) -> str:
+    found = run_check(command, files, 60, {})
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def test_the_work_is_uncommitted_in_a_repository_of_its_own(
+    base: tuple[Path, str], tmp_path: Path
+) -> None:
+    git(["-C", str(base[0]), "tag", "v1.2"])
+    repository, id, patch = left(base, tmp_path / "patch", worked)
+    with recorded(repository, id, patch) as found:
+        for command in SHOWN:
+            assert sorted(shell(found.files, command)) == sorted(WORK)
+        status = shell(found.files, "git status --porcelain").splitlines()
+        assert status == [" A new/test_b.py", " M src/lib.py", " D tests/test_a.py"]
+        assert shell(found.files, "git log --format=%H; git describe --tags") == f"{id}\nv1.2\n"
+        found.put_back(["tests/**"])
+        assert "test_a.py" not in shell(found.files, "git diff --name-only HEAD")
+    with recorded(repository, id) as found:
+        assert shell(found.files, "git status --porcelain; git diff HEAD") == ""
+
+
+def test_what_a_command_does_to_the_repository_reaches_no_other(
+    base: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Neither the shared one nor the next command."""
+    made = left(base, tmp_path / "patch", worked)
+    before = read_tree(base[0])
+    with recorded(*made) as found:
+        spoils = (
+            "git add -A && git commit -qm mine && git tag mine && git gc -q --prune=now && "
+            "git config diff.external 'touch pwned' && git config core.fsmonitor 'touch pwned' && "
+            "echo 'touch pwned' > .git/hooks-x && rm -rf .git/refs && echo junk > .git/index"
+        )
+        shell(found.files, spoils)
+        assert read_tree(base[0]) == before
+        found.undo()
+        assert sorted(shell(found.files, "git diff --name-status HEAD")) == sorted(WORK)
+        assert shell(found.files, "git tag; git log --format=%H") == f"{made[1]}\n"
+        assert not (found.files / "pwned").exists()
+        shell(found.files, "rm -rf .git && ln -s / .git || mkdir .git")
+        found.undo()
+        assert sorted(shell(found.files, "git diff --name-status HEAD")) == sorted(WORK)
+
+
+def test_attributes_that_the_agent_left_turn_no_line_ends(
+    base: tuple[Path, str], tmp_path: Path
+) -> None:
+    def change(files: Path) -> None:
+        write_files(files, {".gitattributes": "* text=auto eol=crlf\n*.py filter=x\n"})
+        write_files(files, {"a.txt": "1\n"})
+
+    with recorded(*left(base, tmp_path / "patch", change)) as found:
+        assert shell(found.files, "git diff --name-only HEAD") == ".gitattributes\na.txt\n"
+        files = read_tree(found.files / "src")
+        shell(found.files, "git add -A && git stash -q && git stash pop -q")
+        assert (found.files / "a.txt").read_bytes() == b"1\n"
+        assert read_tree(found.files / "src") == files

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_scylla.results import ItemScore
 from pytest_scylla.rubric import Category, Item, Rubric
-from pytest_scylla.scoring import score_categories, total_score
+from pytest_scylla.scoring import item_weights, score_categories, total_score
 from tests.support.examples import law, make_rubric
 
 NA = ItemScore(achieved="N/A", max="N/A")
@@ -80,6 +80,19 @@ def test_a_score_lies_between_0_and_1(example: tuple[Rubric, Scores]) -> None:
 @given(graded())
 def test_a_score_is_the_weighted_mean_of_what_applies(example: tuple[Rubric, Scores]) -> None:
     assert score(*example) == pytest.approx(float(exactly(*example)), abs=1e-12)
+
+
+@law
+@given(graded())
+def test_the_weights_of_items_are_1_together_and_give_the_score(
+    example: tuple[Rubric, Scores],
+) -> None:
+    rubric, scores = example
+    weights = item_weights(rubric, {id for id, item in scores.items() if item.achieved == "N/A"})
+    assert sum(weights.values()) == pytest.approx(1)
+    points = {item.id: item.points for item in rubric.items()}
+    parts = [w * float(scores[id].achieved) / points[id] for id, w in weights.items()]
+    assert sum(parts) == pytest.approx(score(*example), abs=1e-12)
 
 
 @law

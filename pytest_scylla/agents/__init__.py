@@ -20,9 +20,11 @@ import yaml
 from pydantic import Field
 
 from ..errors import RunError
+from ..named_files import Surroundings, file_inputs
 from ..prices import Usage
 from ..processes import MARKER, SESSION, Finished, Invocation, clean_environment
-from ..results import TokenStats, Turn, count, token_stats, usd
+from ..result_line import error_of, last_report, limit_of
+from ..results import Inputs, TokenStats, Turn, count, token_stats, usd
 from ..store import parse_json
 from ..tiers import Files, Setup
 from ..yamlfile import Strict
@@ -95,10 +97,15 @@ class Agent(Strict):
     def identity(self) -> Mapping[str, Any]:
         """What distinguishes this agent's work from another's; its digest goes into results.
 
-        All options but the time limit, and whether it is paid.
+        All options but the time limit, whether it is paid, and files (see `depends_on`).
         """
         name = self.adapter or type(self).__name__
-        return {"adapter": name, **self.model_dump(exclude={"timeout", "paid"})}
+        return {"adapter": name, **self.model_dump(exclude={"timeout", "paid", "inputs"})}
+
+    def depends_on(self, at: Surroundings) -> Inputs:
+        """Digests of the user's files that the options name: a change makes results stale."""
+        words = [*getattr(self, "command", ()), *getattr(self, "args", ())]
+        return file_inputs(words, getattr(self, "inputs", ()), self.env, at)
 
     def unready(self) -> str | None:
         """Why this agent cannot be used here (no key, say): the runs are skipped with it."""
@@ -224,33 +231,23 @@ def markdown_head(data: bytes) -> dict[str, Any]:
     return head if isinstance(head, dict) else {}
 
 
-def result_event(stdout: str) -> dict[str, Any] | None:
-    """The last line of `stdout` that is a JSON object with a result or a usage, if any.
-
-    The form is that of Claude Code: {"type": "result", "result": text, "usage": {...},
-    "total_cost_usd": USD, "num_turns": n}.
-    """
-    for line in reversed(stdout.split("\n")):
-        line = line.strip()
-        if line.startswith("{") and line.endswith("}"):
-            try:
-                value = parse_json(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict) and (value.get("type") == "result" or "usage" in value):
-                return value
-    return None
-
-
-def answer_from_event(event: Mapping[str, Any]) -> Answer:
-    """An answer from a result event."""
-    usage, model = event.get("usage"), event.get("model")
+def reported_answer(stdout: str) -> Answer | None:
+    """The answer of a program that reports on its work in a line of its own (see result_line.py);
+    None where there is no such line."""
+    report, rest = last_report(stdout)
+    if report is None:
+        return None
+    usage, model = report.get("usage"), report.get("model")
+    limit, error = limit_of(report), error_of(report)
     return Answer(
-        text=str(event.get("result") or ""),
+        text=str(report.get("result") or "") if "result" in report else rest,
         tokens=token_stats(usage) if isinstance(usage, dict) else TokenStats(),
-        cost_usd=usd(event.get("total_cost_usd")),
-        turns=count(event.get("num_turns")),
+        cost_usd=usd(report.get("total_cost_usd")),
+        turns=count(report.get("num_turns")),
         model=model if isinstance(model, str) else None,
+        stop_reason=limit or (error.kind if error else "completed"),
+        limited=limit is not None,
+        error=error,
     )
 
 

@@ -21,7 +21,6 @@ from pydantic import Field, field_validator
 
 from ..claude import (
     HANDED_ON,
-    LIMITS,
     QUIET,
     Stream,
     access,
@@ -34,7 +33,7 @@ from ..claude import (
     refusal,
     turns,
 )
-from ..errors import KINDS, RunError
+from ..errors import KINDS, LIMITS, RunError
 from ..processes import Finished, Invocation
 from ..results import Turn
 from ..tiers import Setup

@@ -2,8 +2,8 @@
 
 The prompt comes on standard input and as a file (`{prompt}`); the working directory is the
 workspace. Exit status 0 means that the work was done, anything else is an ERROR. Standard output
-is the answer; where its last JSON line has the form {"result": ..., "usage": {...},
-"total_cost_usd": ..., "num_turns": ...}, the tokens and the cost (USD) are taken from it.
+is the answer. A line of JSON in it may report on the work (see result_line.py): the answer, tokens,
+cost (USD), turns, and an error, each where it is told.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 
 from ..errors import RunError
 from ..processes import Finished, Invocation
-from . import Agent, Answer, Job, answer_from_event, result_event
+from . import Agent, Answer, Job, reported_answer
 
 
 class Command(Agent):
@@ -34,6 +34,9 @@ class Command(Agent):
     `{experiment}`: the directory of experiment.yaml; `{prompt}`: the prompt's file."""
     pass_env: tuple[str, ...] = ()
     """Names of variables to hand on from the environment of pytest (keys, say)."""
+    inputs: tuple[str, ...] = ()
+    """Further files and directories that the program reads: patterns (`prompts/*.md`), relative to
+    experiment.yaml. A change of one makes results stale, as one of a file that `command` names."""
 
     @field_validator("command", mode="before")
     @classmethod
@@ -69,12 +72,14 @@ class Command(Agent):
 
     def answer(self, finished: Finished, job: Job) -> Answer:
         """The standard output, and usage where it is given."""
-        event = result_event(finished.stdout)
-        answer = answer_from_event(event) if event else Answer(text=finished.stdout)
+        answer = reported_answer(finished.stdout) or Answer(text=finished.stdout)
+        if answer.error is not None:
+            return answer
         if finished.timed_out:
             return replace(answer, stop_reason="time_limit", limited=True)
         if finished.exit_code:
-            return replace(answer, stop_reason="crash", error=_crash(finished))
+            error = _crash(finished)
+            return replace(answer, stop_reason=error.kind, limited=False, error=error)
         return answer
 
 

@@ -153,7 +153,7 @@ class Judge(Protocol):
     An adapter that asks by `evidence.prompt` also has `prompted = True`: its judgments become
     stale with the prompt's template and the task's text. One that knows its cost by itself has
     `tells_cost = True`: its model needs no price. One that grades by the rubric's commands alone
-    has `by_commands = True`.
+    has `by_commands = True`. One whose options name files has `depends_on(at)`, digests of these.
     """
 
     @property

@@ -18,7 +18,6 @@ from typing import Any
 from pydantic import Field
 
 from ..claude import (
-    LIMITS,
     QUIET,
     Stream,
     access,
@@ -30,10 +29,11 @@ from ..claude import (
     program_version,
     refusal,
 )
-from ..errors import RunError
+from ..errors import LIMITS, RunError
 from ..judge_answer import answer_schema
 from ..processes import Finished, Invocation, clean_environment, run
 from ..providers import REFUSALS, Patience, Provider, seconds_until_reset
+from ..result_line import error_of
 from ..scratch import scratch
 from ..yamlfile import Strict
 from . import NO_TOKENS, Account, BadAnswer, Evidence, Grading, converse
@@ -207,4 +207,4 @@ def _error(stream: Stream, finished: Finished) -> RunError | None:
         return RunError("crash", f"{ended}\n  next: read the slot's logs")
     if last.get("terminal_reason") == "api_error":
         return api_error(last.get("api_error_status"), stream.text[:500], "the judge's ")
-    return None
+    return None if stream.refused else error_of(last)

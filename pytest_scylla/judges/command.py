@@ -1,9 +1,9 @@
 """Any program as a judge.
 
 The prompt comes on standard input and as a file (`{prompt}`); the answer is a JSON object on
-standard output, in the form that the prompt asks for. It may also hold `usage` (tokens) and
-`total_cost_usd`. A bad answer is asked for once more: then the input is the prompt, the answer,
-and what was wrong with it.
+standard output, in the form that the prompt asks for. It, or another object, may also hold `usage`
+(tokens), `total_cost_usd` and `is_error` (see result_line.py). A bad answer is asked for once more:
+then the input is the prompt, the answer, and what was wrong with it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from pydantic import Field, field_validator
 
 from ..errors import RunError
 from ..judge_answer import answer_schema, json_objects
+from ..named_files import Surroundings, file_inputs
 from ..processes import Finished, Invocation, clean_environment, run
-from ..results import token_stats, usd
+from ..result_line import error_of, is_report
+from ..results import Inputs, token_stats, usd
 from ..scratch import scratch
 from ..store import write_text
 from ..yamlfile import Strict
@@ -52,6 +54,9 @@ class Command(Strict):
     """Variables to set."""
     pass_env: tuple[str, ...] = ()
     """Names of variables to hand on from the environment of pytest (keys, say)."""
+    inputs: tuple[str, ...] = ()
+    """Further files and directories that the program reads: patterns (`prompts/*.md`), relative to
+    experiment.yaml. A change of one makes results stale, as one of a file that `command` names."""
 
     @field_validator("command", mode="before")
     @classmethod
@@ -69,8 +74,12 @@ class Command(Strict):
         return True
 
     def identity(self) -> Mapping[str, Any]:
-        """Everything but the time limit, and whether it is paid."""
-        return {"adapter": "command", **self.model_dump(exclude={"timeout", "paid"})}
+        """Everything but the time limit, whether it is paid, and files."""
+        return {"adapter": "command", **self.model_dump(exclude={"timeout", "paid", "inputs"})}
+
+    def depends_on(self, at: Surroundings) -> Inputs:
+        """Digests of the user's files that the options name."""
+        return file_inputs(self.command, self.inputs, self.env, at)
 
     def unready(self) -> str | None:
         """A variable to hand on that is not set."""
@@ -97,7 +106,9 @@ class _Program:
         self.said.append(complaint or self._prompt())
         finished = self._run("\n\n".join(self.said))
         self.said.append(f"# Your answer was\n\n{finished.stdout}")
-        self._count(finished, account)
+        error = self._count(finished, account)
+        if error is not None:
+            raise error
         if finished.timed_out:
             raise BadAnswer(f"no answer within {self.judge.timeout:g} s", finished.stdout)
         if finished.exit_code:
@@ -137,16 +148,17 @@ class _Program:
         invocation = Invocation(argv, self.desk, env, stdin=said, timeout=self.judge.timeout)
         return run(invocation, slot / f"stdout_{number}.log", slot / f"stderr_{number}.log")
 
-    def _count(self, finished: Finished, account: Account) -> None:
-        """Tokens and cost, as far as the program tells them."""
-        told = {}
+    def _count(self, finished: Finished, account: Account) -> RunError | None:
+        """Tokens and cost, as far as the program tells them; the failure that it tells of."""
+        told: dict[str, Any] = {}
         with suppress(ValueError):  # the answer is a bad one: that is said when it is read
-            for value in json_objects(finished.stdout):
-                told.update({k: value[k] for k in ("usage", "total_cost_usd") if k in value})
+            for value in filter(is_report, json_objects(finished.stdout)):
+                told.update(value)
         usage, cost = told.get("usage"), usd(told.get("total_cost_usd"))
         tokens = token_stats(usage if isinstance(usage, dict) else {})
         free = None if self.judge.paid else 0.0
         account.add(tokens, free if cost is None else cost)
+        return error_of(told)
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..columns import counted
-from ..results import JudgeVote, PipelineResult
+from ..errors import ScyllaError
+from ..results import CHECKS_BASELINE, CategoryScore, JudgeVote, PipelineResult, TriedChecks
+from ..rubric import load_rubric
+from ..scoring import item_weights
 from ..statistics import mean
 from ..store import read_model
 from .comparison import Comparison
@@ -139,13 +142,29 @@ def _judge(vote: JudgeVote) -> list[str]:
 
 
 def _criteria(run: RunSummary) -> str:
+    """The items of the slot nearest the score, and the share of the score that each decides."""
     assert run.result is not None
+    weights = _weights(run, run.result.criteria_scores)
     rows = [
-        [name, id, str(item.achieved), str(item.max), item.reason]
+        [name, id, str(item.achieved), str(item.max), number(weights.get(id)), item.reason]
         for name, category in run.result.criteria_scores.items()
         for id, item in category.items.items()
     ]
-    return table(["category", "item", "achieved", "max", "reason"], rows) if rows else ""
+    head = ["category", "item", "achieved", "max", "weight", "reason"]
+    return table(head, rows) if rows else ""
+
+
+def _weights(run: RunSummary, categories: Mapping[str, CategoryScore]) -> dict[str, float]:
+    """By the rubric that the run was judged by; nothing where it is gone or another one now."""
+    try:
+        rubric = load_rubric(run.path.parents[2] / "rubric.yaml")
+    except (ScyllaError, IndexError):
+        return {}
+    ids = {id for category in categories.values() for id in category.items}
+    if ids != {item.id for item in rubric.items()}:
+        return {}
+    left_out = {id for category in categories.values() for id in category.na_items}
+    return item_weights(rubric, left_out)
 
 
 def subtest_report(subtest: SubtestSummary, tier: str) -> str:
@@ -239,13 +258,24 @@ def experiment_report(
         f"{table(['tier', *HEAD, 'best'], rows)}\n{said}{surety}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
-        f"{judges(panel)}"
+        f"{_given_points(experiment)}{judges(panel)}"
         + (against_baseline(against.verdict, against.table, against.notes) if against else "")
     )
 
 
 def _note(text: str) -> str:
     return f"**{markdown(text.strip())}**\n\n" if text else ""
+
+
+def _given_points(experiment: ExperimentSummary) -> str:
+    given = untouched(experiment)
+    return f"\nNote: {given}. An agent that does nothing gets as much.\n" if given else ""
+
+
+def untouched(experiment: ExperimentSummary) -> str:
+    """What the task's untouched files score already; nothing where that is nothing."""
+    tried = read_model(experiment.path / CHECKS_BASELINE, TriedChecks)
+    return tried.given if tried else ""
 
 
 def against_baseline(verdict: str, lines: Sequence[Sequence[str]], notes: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..consensus import counted
+from ..consensus import counted, graded
 from ..errors import ScyllaError
 from ..rebuild import stored_judgments, vote
 from ..results import CategoryScore, JudgeVote
@@ -117,7 +117,7 @@ class PanelFigures:
     @cached_property
     def valid(self) -> list[list[JudgeVote]]:
         """Of each run the votes that a verdict may rest on."""
-        return [counted(votes) for votes in self.runs]
+        return [graded(counted(votes)) for votes in self.runs]
 
     @property
     def compared(self) -> int:

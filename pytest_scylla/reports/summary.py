@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .. import __version__
+from ..consensus import graded
 from ..evaluation import Cell, best_cell, counted_result, latest_result
 from ..results import (
     AgentResult,
@@ -85,7 +86,8 @@ class RunSummary:
     @cached_property
     def implementation_rate(self) -> float | None:
         """Points achieved of those that could be: the median of the valid slots."""
-        rates = [implementation_rate(vote.criteria_scores) for vote in self.votes if vote.is_valid]
+        valid = graded([vote for vote in self.votes if vote.is_valid])
+        rates = [implementation_rate(vote.criteria_scores) for vote in valid]
         return median([rate for rate in rates if rate is not None])
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..columns import in_columns, within
-from .markdown_report import HEAD, NONE, best_set_up, repeated, row, stale
+from .markdown_report import HEAD, NONE, best_set_up, repeated, row, stale, untouched
 from .panel import own_totals, panel_figures
 from .summary import ExperimentSummary
 
@@ -25,8 +25,10 @@ SPARE = ("failed", "passed", "cost", "cost of pass")
 
 def closing_table(experiment: ExperimentSummary, width: int | None = None) -> list[str]:
     """The lines of the table, in columns, and where the judges' own arithmetic differs."""
+    given = untouched(experiment)
     remarks = (
-        stale(experiment)
+        (f"{given}\n" if given else "")
+        + stale(experiment)
         + repeated(experiment.figures)
         + own_totals(panel_figures(experiment).seats)
     )

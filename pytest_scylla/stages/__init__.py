@@ -9,8 +9,9 @@ replaying are therefore one thing: going through the stages.
 
 from .agent import agent_result, check_ready
 from .evidence import execution
-from .judging import judgments
+from .judging import counted_again, judgments
 from .pipeline import pipeline_result
+from .tried import given_points
 from .verdict import record_failure, verdict
 from .workspace import Workspace, reserved
 
@@ -18,7 +19,9 @@ __all__ = [
     "Workspace",
     "agent_result",
     "check_ready",
+    "counted_again",
     "execution",
+    "given_points",
     "judgments",
     "pipeline_result",
     "record_failure",

@@ -19,6 +19,7 @@ from ..evaluation import Run
 from ..isolation import DiskGuard, Grounds, isolated, unavailable
 from ..judge_prompt import printable
 from ..judges import Judge
+from ..named_files import matches
 from ..preflight import preflight
 from ..prices import UnknownModel, Usage
 from ..processes import (
@@ -36,7 +37,7 @@ from ..processes import (
 )
 from ..providers import REFUSALS, Patience, Provider, seconds_until_reset
 from ..rebuild import LONGEST_OUTPUT, agent_result_from_logs
-from ..results import AgentEnd, AgentResult, RunResult
+from ..results import AgentEnd, AgentResult, RunResult, changed_inputs
 from ..scratch import scratch
 from ..store import (
     digest,
@@ -57,6 +58,7 @@ from .ending import heed_the_end
 from .evidence import Clock, timing
 from .judging import require_quorum, will_ask
 from .pipeline import baseline_of
+from .tried import require_working_checks
 from .workspace import Workspace
 
 log = logging.getLogger("pytest_scylla")
@@ -193,6 +195,8 @@ def check_ready(run: Run) -> None:
             if reason:
                 raise NotRun(f"judge {number} ({judge.model}): {reason}")
             _preflight(run, f"judge {number} ({judge.model})", judge)
+    if again:
+        require_working_checks(run)
 
 
 def _preflight(run: Run, name: str, adapter: Agent | Judge) -> None:
@@ -294,7 +298,7 @@ _STORED = ("timing.json", "MODEL.md", "output.txt", "changes.patch", "command_lo
 def _finish_ended(run: Run, workspace: Workspace) -> AgentResult | None:
     """The result of an agent that had ended when its worker died, before the result was stored."""
     end = run.read(run.dir.ended, AgentEnd)
-    if end is None or run.rejected or end.inputs != run.agent_inputs():
+    if end is None or run.rejected or changed_inputs(end.inputs, run.agent_inputs()):
         return None
     if not workspace.is_as_left:
         return None
@@ -434,6 +438,8 @@ def _grounds(run: Run, home: Path) -> Grounds:
     """What an isolated agent may see and change."""
     checkout, experiment = run.checkout(), run.evaluation.experiment
     readable = [experiment.directory / place for place in experiment.settings.isolation.read]
+    for pattern in getattr(run.evaluation.agent, "inputs", ()):
+        readable += matches(pattern, experiment.directory)
     if MCP_FILE in run.setup.files:
         readable.append(experiment.library / "mcp")
     return Grounds(
@@ -507,7 +513,7 @@ def _record(
         left_out=_left_out(run),
         base_commit=checkout.setup.commit,
         left=run.dir.execution,
-        inputs=run.agent_inputs(),
+        inputs=run.evaluation.unspoilt(run.agent_inputs(), "agent"),
     )
     result = run.sealed(result)
     log_of_it = command_log(invocation, finished, hidden, result)

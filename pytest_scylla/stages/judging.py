@@ -6,16 +6,17 @@ import contextlib
 import functools
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..consensus import settled
+from ..consensus import agree, settled
 from ..errors import RunError, ScyllaError
 from ..evaluation import Run
 from ..judge_prompt import holds_evidence
 from ..judges import NO_TOKENS, Evidence, Grading, Judge, NotGraded, idle
 from ..results import (
+    FILE,
     AgentResult,
     Inputs,
     ItemScore,
@@ -23,6 +24,7 @@ from ..results import (
     Judgment,
     PipelineResult,
     TokenStats,
+    same_inputs,
     usd,
 )
 from ..scoring import score_categories, total_score
@@ -47,12 +49,30 @@ def judgments(
     """
     if run.replayed is not None:
         return tuple(_judgment_of(vote) for vote in run.replayed.judges)
-    experiment = run.evaluation.experiment
+    rubric = run.evaluation.experiment.task.rubric
+    stored = counted_again(run)
+    if stored is not None:
+        return stored
     found: list[Judgment] = []
     for number, judge in enumerate(run.evaluation.judges, 1):
-        enough = settled(experiment.task.rubric, found, experiment.panel)
+        enough = settled(rubric, found, run.evaluation.panel)
         found.append(_judgment(run, agent, pipeline, number, judge, enough))
     return tuple(found)
+
+
+def counted_again(run: Run) -> tuple[Judgment, ...] | None:
+    """The stored judgments as they are, where nothing but a verdict's arithmetic has changed and
+    they give one: no slot is asked for that."""
+    if not run.only_arithmetic_differs:
+        return None
+    slots = [run.dir.judge_slot(n) for n in range(1, len(run.evaluation.judges) + 1)]
+    stored = [run.read(slot / "judgment.json", Judgment) for slot in slots]
+    judged = tuple(judgment for judgment in stored if judgment is not None)
+    try:
+        agree(run.evaluation.experiment.task.rubric, judged, run.evaluation.panel)
+    except RunError:
+        return None
+    return judged if len(judged) == len(slots) else None
 
 
 def _judgment_of(vote: JudgeVote) -> Judgment:
@@ -111,7 +131,8 @@ def _kept_judgment(run: Run, number: int, inputs: Inputs) -> Judgment | None:
     kept = run.read(path, Judgment)
     if kept is None or not (kept.is_valid or kept.fallback):
         return None
-    if kept.inputs not in ({}, _with_fallback(run, number, inputs) if kept.fallback else inputs):
+    asked = _with_fallback(run, number, inputs) if kept.fallback else inputs
+    if kept.inputs and not same_inputs(kept.inputs, asked):
         return None
     return None if run.forgets("judge", path) or run.slot_selected(number) else kept
 
@@ -119,7 +140,10 @@ def _kept_judgment(run: Run, number: int, inputs: Inputs) -> Judgment | None:
 def _with_fallback(run: Run, number: int, inputs: Inputs) -> Inputs:
     """What the judgment of a slot's fallback is made from."""
     fallback = run.evaluation.fallbacks.get(number)
-    return {**inputs, "fallback": digest(dict(fallback.identity()) if fallback else {})}
+    if fallback is None:
+        return {**inputs, "fallback": digest({})}
+    files = run.evaluation.files[f"fallback_{number:02d}"]
+    return {**inputs, "fallback": digest(dict(fallback.identity())), **files}
 
 
 def _set_slot_aside(run: Run, slot: Path) -> None:
@@ -153,11 +177,22 @@ def earlier_judgment(run: Run, number: int, inputs: Inputs) -> Path | None:
     slot = run.dir.judge_slot(number)
     if run.forgets("judge", slot / "judgment.json") or run.slot_selected(number):
         return None
-    for attempt in reversed(_attempt_numbers(slot)):
-        kept = run.read(_attempt(slot, attempt) / "judgment.json", Judgment)
-        if kept is not None and kept.is_valid and kept.inputs == inputs:
-            return _attempt(slot, attempt)
+    places = [_attempt(slot, attempt) for attempt in reversed(_attempt_numbers(slot))]
+    judged = [run.read(place / "judgment.json", Judgment) for place in places]
+    now = run.read(slot / "judgment.json", Judgment)
+    edited = _edited([one.inputs for one in (now, *judged) if one], inputs)
+    for place, kept in zip(places, judged, strict=True):
+        known = kept is not None and not edited - kept.inputs.keys()
+        if kept is not None and kept.is_valid and known and same_inputs(kept.inputs, inputs):
+            return place
     return None
+
+
+def _edited(known: Sequence[Inputs], asked: Inputs) -> set[str]:
+    """The files of which some judgment knows another content than today's: one that says nothing
+    of them may be from before the edit."""
+    files = {name: value for name, value in asked.items() if name.startswith(FILE)}
+    return {n for n, value in files.items() if any(one.get(n, value) != value for one in known)}
 
 
 def _brought_back(run: Run, number: int, inputs: Inputs) -> Judgment | None:
@@ -189,7 +224,7 @@ def will_ask(run: Run, number: int) -> bool:
     """Whether a slot's judge is asked, and not a stored judgment taken."""
     inputs = {**run.evaluation.judge_inputs[number - 1], "agent": execution(run)}
     kept = _kept_judgment(run, number, inputs) is not None
-    if kept or earlier_judgment(run, number, inputs):
+    if kept or earlier_judgment(run, number, inputs) or counted_again(run) is not None:
         return False
     return not run.asked.slots or run.slot_selected(number)
 
@@ -231,6 +266,9 @@ def _judge(
             second = replace(evidence, slot=slot / "fallback")
             inputs = _with_fallback(run, number, inputs)
             judgment = _stepped_in(judgment, _ask(run, fallback, second, inputs), fallback)
+    used = [slot.name] + [f"fallback_{number:02d}"] * judgment.fallback
+    known = evaluation.unspoilt(judgment.inputs, *used)
+    judgment = judgment.model_copy(update={"inputs": known})
     write_json(slot / "timing.json", timing("judge", judgment.duration_seconds, clock.seconds))
     paid = any(one.paid for one in (judge, fallback) if one)
     write_json(slot / "judgment.json", run.sealed(judgment), sync=paid)
@@ -300,7 +338,8 @@ def _ask(run: Run, judge: Judge, evidence: Evidence, inputs: Inputs) -> Judgment
         return _invalid(judge, _said(error, slot), clock.seconds, inputs, cost_usd=unknown)
     write_text(slot / "response.txt", grading.response, sync=judge.paid)
     try:
-        return _scored(run, grading, evidence.executed, clock.seconds, inputs)
+        judgment = _scored(run, grading, evidence.executed, clock.seconds, inputs)
+        return judgment.model_copy(update={"by_commands": getattr(judge, "by_commands", False)})
     except ValueError as error:
         write_text(slot / "error.log", f"{error}\n")
         spent = (grading.tokens, grading.cost_usd)

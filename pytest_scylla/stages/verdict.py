@@ -21,7 +21,7 @@ def verdict(run: Run, agent: AgentResult, judged: tuple[Judgment, ...]) -> RunRe
     if run.replayed is not None:
         return run.replayed
     rubric = run.evaluation.experiment.task.rubric
-    consensus = agree(rubric, judged, run.evaluation.experiment.panel)
+    consensus = agree(rubric, judged, run.evaluation.panel)
     executed = read_model(run.dir.executed, ExecutedItems)
     seconds = sum(judgment.duration_seconds for judgment in judged)
     seconds += executed.duration_seconds if executed else 0.0

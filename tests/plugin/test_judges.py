@@ -232,6 +232,12 @@ def test_any_program_can_judge_and_is_asked_once_more(pytester: pytest.Pytester)
     useless = read(second / "judgment.json")
     assert (useless["is_valid"], useless["score"], useless["cost_usd"]) == (False, None, 0.5)
     assert useless["token_stats"]["input_tokens"] == 10, "what was of no use was paid for as well"
+    failed = {"type": "result", "is_error": True, "api_error_status": 429, "total_cost_usd": 0.5}
+    toy.write("judge.py", f"{PROGRAM}\nprint({json.dumps(json.dumps(failed))})")
+    toy.run(*IN_PROCESS, "--scylla-from", "judge").assert_outcomes(errors=1)
+    refused = read(first / "judgment.json")
+    assert (refused["is_valid"], refused["cost_usd"]) == (False, 0.5)
+    assert refused["error"].startswith("the API answered 429")
     toy.configure(judges=[{**program, "command": ["no-such-program"]}])
     toy.run(*IN_PROCESS).stdout.fnmatch_lines(["*there is no program 'no-such-program'*"])
 

@@ -162,8 +162,8 @@ LEFT_ALONE = (
 
 
 def stopped(toy: Experiment, *mode: str, deed: str = STUBBORN) -> subprocess.Popen[bytes]:
-    """A session in which T0/00-a has its verdict and T0/01-b works on `deed`."""
-    toy.write_agent(only(B, deed))
+    """A session in which T0/00-a has its verdict and T0/01-b works on `deed`, this once."""
+    toy.write_agent(only(B, first_time_only(toy, deed)))
     process = start_pytest(toy.pytester, toy.file, *mode)
     half, verdict = f"{B}/workspace/half.txt", f"{A}/run_result.json"
     wait_until(lambda: toy.exists(half) and toy.exists(verdict))
@@ -193,7 +193,6 @@ def test_ctrl_c_keeps_the_evidence_of_an_agent_that_does_not_want_to_end(
     assert "+half" in (agent / "changes.patch").read_text()
     assert not (agent / "result.json").exists()
     assert not (toy.path(B) / "error.json").exists()
-    toy.write_agent(WORKS)
     toy.run(*mode, "--scylla-status=failed").assert_outcomes(passed=1)
     attempt = toy.path(B) / "attempts" / "attempt_01" / "agent"
     assert (attempt / "stdout.log").read_text() == "begun\n"
@@ -210,7 +209,6 @@ def test_a_second_ctrl_c_stops_at_once(pytester: pytest.Pytester, mode: tuple[st
     session.wait(60)
     assert time.monotonic() - began < 2 * SLACK
     wait_until(lambda: no_agent_is_alive(toy))
-    toy.write_agent(WORKS)
     toy.run(*mode).assert_outcomes(passed=3)
     assert toy.executions[A] == 1
 
@@ -236,7 +234,6 @@ def test_the_reaper_ends_what_a_killed_session_leaves_in_sessions_of_its_own(
     session.wait()
     wait_until(lambda: no_agent_is_alive(toy))
     assert not (toy.path(B) / "agent" / "result.json").exists()
-    toy.write_agent(WORKS)
     toy.run(*TWO_WORKERS).assert_outcomes(passed=3)
     assert not any(path.exists() for path in homes)
     assert toy.executions[A] == 1

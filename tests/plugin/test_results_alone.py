@@ -120,7 +120,6 @@ def test_our_own_results_are_rebuilt_without_agent_key_or_judge(pytester: pytest
     before = [read(path) for path in paths]
     for path in paths:
         path.unlink()
-    toy.write_agent("exit 1")
     rebuilt = toy.run("-p", "silence", "--scylla-rebuild", env={"PATH": "/nowhere"})
     assert rebuilt.ret == 0
     rebuilt.stdout.fnmatch_lines("made anew: 1 agent/result.json, 1 judge/result.json, 1 run_res*")
@@ -128,5 +127,6 @@ def test_our_own_results_are_rebuilt_without_agent_key_or_judge(pytester: pytest
     times = {"seal", "generated_at", "last_updated_at", "made_from"}
     without = [{k: v for k, v in read(path).items() if k not in times} for path in paths]
     assert without == [{k: v for k, v in was.items() if k not in times} for was in before]
+    assert toy.executions == once_each(ONE)
     toy.write("task/expected/rubric.yaml", rubric(check("false")))
     toy.run("--collect-only").stdout.fnmatch_lines("toy T0 *0*0*0*0*0*1")

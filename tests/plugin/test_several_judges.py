@@ -15,6 +15,7 @@ from tests.support.experiments import (
     once_each,
     read,
     rubric,
+    run_pytest,
     snapshot,
 )
 
@@ -205,7 +206,8 @@ def test_what_a_command_decides_is_executed_once_and_wins_in_every_slot(
     pytester: pytest.Pytester,
 ) -> None:
     counter = pytester.path / "checks.log"
-    items = [check(f"echo x >> {counter}; false"), check("true", id="R2"), QUALITY]
+    counted = f"test ! -f answer.txt || echo x >> {counter}"  # not on the untouched task
+    items = [check(f"{counted}; false"), check("true", id="R2"), QUALITY]
     panel = Panel(
         pytester,
         {"A": 1.0},
@@ -241,6 +243,63 @@ def test_what_a_command_decides_is_executed_once_and_wins_in_every_slot(
     assert panel.executions == once_each("T0/00-empty/run_01")
 
 
+MIXED = {
+    "categories": {
+        "works": {"weight": 0.7, "items": [check("true")]},
+        "quality": {"weight": 0.3, "items": [{**QUALITY, "points": 1}]},
+    },
+    "grading": {"pass_threshold": 0.8},
+}
+
+
+def test_beside_a_judge_with_a_model_rubric_checks_has_no_vote(pytester: pytest.Pytester) -> None:
+    """Weights are the rubric's. Verdicts of before are made again from what is stored, for free."""
+    judges = [{"adapter": "rubric-checks"}, *({"adapter": "told", "name": n} for n in "AB")]
+    panel = Panel(pytester, {"A": 0.25}, judges=judges, rubric=MIXED)
+    collected = panel.run(*IN_PROCESS, "--collect-only")
+    collected.stdout.fnmatch_lines(
+        [
+            "scylla: toy: decided by commands, for all judges: R1 0.700",
+            "scylla: toy: graded by judge 2 (told), 3 (told): Q1 0.300",
+            "scylla: toy: without a vote of its own: judge 1 (rubric-checks)",
+        ]
+    )
+    found = panel.run(*IN_PROCESS)  # B fails: two of three slots are valid
+    found.assert_outcomes(failed=1)
+    found.stdout.fnmatch_lines(["*judge 1 (rubric-checks): 1.000 passed, no vote: *"])
+    assert panel.result()["judge_score"] == pytest.approx(0.775)
+    report = panel.path("T0/00-empty/run_01/report.md").read_text()
+    assert "| quality | Q1 | 0.25 | 1.0 | 0.300 | told |" in report
+    assert panel.calls == ["A", "B"]
+
+    before = panel.path("T0/00-empty/run_01/run_result.json"), panel.path("T0/00-empty/run_01")
+    result = read(before[0])
+    del result["inputs"]["verdict"]["commands"]
+    result |= {"judge_score": 0.8875, "judge_passed": True}
+    before[0].write_text(json.dumps(result))
+    panel.write("conftest.py", JUDGES.replace("paid: bool = False", "paid: bool = True"))
+    panel.configure(prices={"told": {"input": 1, "output": 1}})
+    for told in ({"A": "gone"}, {"A": 1.0, "B": 1.0}):
+        panel.tell(told)
+        run_pytest(pytester, *IN_PROCESS)  # no experiment is named: nothing paid may start
+        assert panel.result()["judge_score"] == pytest.approx(0.775)
+    assert panel.calls == ["A", "B"]
+    panel.run(*IN_PROCESS, "--scylla-judge-status", "failed")
+    assert panel.calls == ["A", "B", "B"]
+    assert panel.result()["judge_score"] == pytest.approx(0.8875)
+    assert panel.executions == once_each("T0/00-empty/run_01")
+
+
+def test_commands_alone_are_no_verdict_where_a_model_is_to_grade_the_rest(
+    pytester: pytest.Pytester,
+) -> None:
+    judges = [{"adapter": "rubric-checks"}, {"adapter": "told", "name": "A"}]
+    panel = Panel(pytester, {"A": "gone"}, judges=judges, rubric=MIXED, quorum=1)
+    found = panel.run(*IN_PROCESS)
+    found.assert_outcomes(errors=1)
+    found.stdout.fnmatch_lines(["*1 are needed (rubric-checks alone is not enough)*judge 2: gone*"])
+
+
 def test_a_rubric_that_cannot_be_graded_here_is_an_error_and_starts_no_agent(
     pytester: pytest.Pytester,
 ) -> None:
@@ -255,7 +314,7 @@ def test_a_rubric_that_cannot_be_graded_here_is_an_error_and_starts_no_agent(
     missing.assert_outcomes(errors=1)
     missing.stdout.fnmatch_lines(["*rubric.yaml: item R1: no-such-tool, which its `run:` needs, *"])
     assert toy.verdicts() == {}
-    toy.write("task/expected/rubric.yaml", rubric(check("sh -c 'exit 127'")))
+    toy.write("task/expected/rubric.yaml", rubric(check("./to-be-made.sh")))
     toy.run(*IN_PROCESS).assert_outcomes(failed=1)
     assert toy.executions == once_each("T0/00-empty/run_01")
 

@@ -1,5 +1,6 @@
 """What an edited input affects is done again, exactly that, and the rest is replayed."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ BLOCKS, SKILLS, HEIR = "T0/00-blocks/run_01", "T0/01-skills/run_01", "T5/00-heir
 ALL = {BLOCKS, SKILLS, HEIR}
 
 AGENT = f"""
+touch ran.txt
 case $run in *blocks*|*heir*) cat > asked.txt; {WORKS} ;; esac
 """
 
@@ -35,6 +37,9 @@ case $run in *blocks*|*heir*) cat > asked.txt; {WORKS} ;; esac
 def toy(pytester: pytest.Pytester) -> Experiment:
     """T0 is won by the subtest with blocks, so T5 inherits these; judging is counted as well."""
     toy = Experiment(pytester, agent=AGENT, tiers=TIERS)
+    toy.write("lib/words.txt", "a word\n")
+    toy.write("notes.txt", "nothing reads this\n")
+    toy.configure(agent={**toy.settings["agent"], "inputs": ["lib/*.txt"]})
     toy.write("tiers/skills/testing/example/SKILL.md", "Test.\n")
     toy.write("task/expected/check.sh", "test -f answer.txt\n")
     toy.write("task/expected/rubric.yaml", counting_rubric(toy))
@@ -45,7 +50,8 @@ def toy(pytester: pytest.Pytester) -> Experiment:
 
 def counting_rubric(toy: Experiment, **options: Any) -> dict[str, Any]:
     log = toy.pytester.path / "judged.log"
-    run = f'echo x >> {log}; sh "$SCYLLA_TASK/expected/check.sh"'
+    counted = f"test ! -f ran.txt || echo x >> {log}"  # not on the untouched task
+    run = f'{counted}; sh "$SCYLLA_TASK/expected/check.sh"'
     return rubric(check(run), **options)
 
 
@@ -65,6 +71,10 @@ def agent_option(**options: Any) -> Callable[[Experiment], object]:
     return lambda toy: toy.configure(agent={**toy.settings["agent"], **options})
 
 
+def edit_agent(toy: Experiment) -> None:
+    toy.write_agent(AGENT + "echo new >> answer.txt\n")
+
+
 EDITS: list[tuple[str, Callable[[Experiment], object], set[str], set[str]]] = [
     # what is edited, how, which agents work again, which runs are judged again
     ("a block", edit("tiers/blocks/B01-text.md", "new\n"), {BLOCKS, HEIR}, {BLOCKS, HEIR}),
@@ -72,6 +82,9 @@ EDITS: list[tuple[str, Callable[[Experiment], object], set[str], set[str]]] = [
     ("the prompt", edit("task/prompt.md", "Do it.\n"), ALL, ALL),
     ("the task's files", edit("task/files/hello.txt", "hi\n"), ALL, ALL),
     ("an option of the agent", agent_option(env={"X": "1"}), ALL, ALL),
+    ("the agent's program", edit_agent, ALL, ALL),
+    ("a file that it reads", edit("lib/words.txt", "new\n"), ALL, ALL),
+    ("a file that nothing reads", edit("notes.txt", "new\n"), set(), set()),
     ("a check", edit("task/expected/check.sh", "test -f answer.txt # new\n"), set(), ALL),
     ("the rubric", lambda toy: toy.write("task/expected/rubric.yaml",
      counting_rubric(toy, threshold=0.7)), set(), ALL),
@@ -133,6 +146,60 @@ def test_the_newest_inputs_count_in_the_reports(toy: Experiment) -> None:
     toy.run().assert_outcomes(failed=3)
     summary = read(toy.path("report.json"))["summary"]
     assert (summary["total_runs"], summary["passed"], summary["mean_score"]) == (3, 0, 0.0)
+
+
+JUDGE = """
+import json
+print(json.dumps({"items": {"Q1": {"achieved": 1, "reason": "r"}}, "reasoning": "r",
+                  "score": 1, "passed": True}))
+"""
+RUN = "T0/00-empty/run_01"
+
+
+def test_a_judges_program_that_is_edited_judges_again_and_runs_no_agent(
+    pytester: pytest.Pytester,
+) -> None:
+    """Neither does a result from before programs were covered, as long as nothing is edited."""
+    words = ["{python}", "{experiment}/judge.py"]
+    judges = [{"adapter": "command", "command": words, "paid": False}]
+    quality = {"id": "Q1", "check": "good", "points": 2}
+    toy = Experiment(pytester, judges=judges, rubric=rubric(quality, threshold=0.4))
+    toy.write("judge.py", JUDGE)
+    toy.run().assert_outcomes(passed=1)
+    assert toy.verdicts() == {RUN: 0.5}
+    judgment = toy.path(RUN) / "judge/judge_01/judgment.json"
+    assert "file judge.py" in read(judgment)["inputs"]
+    for path in (judgment, toy.path(RUN) / "run_result.json", toy.path(RUN) / "agent/result.json"):
+        path.write_text(
+            re.sub(r'"file \S+": "\w+",?\s*', "", path.read_text()).replace(",\n  }", "}")
+        )
+    assert "file " not in judgment.read_text()
+    toy.run("--scylla-status", "stale").assert_outcomes()
+    toy.run("--scylla-judge-status", "failed").assert_outcomes()
+    toy.run("--scylla-from", "judge").assert_outcomes(passed=1)
+    toy.write("judge.py", JUDGE.replace('"achieved": 1', '"achieved": 2'))
+    shown = toy.run("--scylla-explain")
+    shown.stdout.fnmatch_lines(["*judge_01 * again * changed: file judge.py"])
+    toy.run().assert_outcomes(passed=1)
+    assert (toy.verdicts(), toy.executions) == ({RUN: 1.0}, once_each(RUN))
+
+
+def test_a_file_that_the_agent_writes_itself_makes_no_run_stale(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester, agent=f'{WORKS}; echo "$run" >> "$1"', runs=2)
+    toy.write("agent.log", "")
+    words = [*toy.settings["agent"]["command"], "{experiment}/agent.log"]
+    toy.configure(agent={**toy.settings["agent"], "command": words})
+    toy.run().assert_outcomes(passed=2)
+    assert "file agent.sh" in read(toy.path(RUN) / "agent/result.json")["inputs"]
+    toy.run("--scylla-status", "stale").assert_outcomes()
+
+
+def test_inputs_that_match_nothing_are_an_input_error(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester)
+    toy.configure(agent={**toy.settings["agent"], "inputs": ["agent.sh", "promts/*.md"]})
+    found = toy.run()
+    found.assert_outcomes(errors=1)
+    found.stdout.fnmatch_lines(["*experiment.yaml: agent.inputs: nothing matches 'promts/[*].md'*"])
 
 
 VERSIONED = """
