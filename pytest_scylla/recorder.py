@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .collection import SESSION
-from .errors import InputError, ScyllaError, disk_error
+from .errors import InputError, ScyllaError, ScyllaWarning, disk_error
 from .plan import Spec
 from .reporting import facts_of
 from .selection import workers
-from .session import LOCKS, inputs_of, merged
+from .session import inputs_of, merged
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -233,17 +233,23 @@ class Recorder:
             self.held.append(tenancy)
             remove_containers(known.experiment.settings.isolation, known.results)
             self._earlier(known)
-        self._remove_session_files()
         self._leave_nothing_behind()
 
     def _leave_nothing_behind(self) -> None:
-        """Remove what a dead session left, and see to it that this one leaves no process."""
+        """Remove what a dead session left, and see to it that this one leaves nothing."""
         from . import interruption
         from .processes import SESSION as NAME
         from .reaper import Reaper
-        from .scratch import clean_scratch
+        from .scratch import clean, clean_scratch, held, trouble
 
         clean_scratch()
+        said = trouble()
+        if said is not None:
+            self.config.issue_config_time_warning(ScyllaWarning(said), stacklevel=2)
+        own_files = self.config.stash[SESSION].own_files
+        own_files.parent.mkdir(parents=True, exist_ok=True)
+        clean(own_files.parent)
+        self.ending.enter_context(held(own_files))
         name = f"{self.config.stash[SESSION].stamp}-{os.getpid()}"
         outer = os.environ.get(NAME)
         os.environ[NAME] = name
@@ -268,16 +274,8 @@ class Recorder:
     def pytest_unconfigure(self) -> None:
         """Let go of the results directories."""
         self.ending.close()
-        self._remove_session_files()
         for tenancy in self.held:
             tenancy.leave()
-
-    def _remove_session_files(self) -> None:
-        """Those of this session, and those that killed sessions have left."""
-        if self.held:
-            from .tenancy import remove_session_files
-
-            remove_session_files(Path(self.config.stash[SESSION].results, LOCKS), os.getpid())
 
     def _add_lastfailed(self, ids: Iterable[str]) -> None:
         cache = getattr(self.config, "cache", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import os
 import secrets
@@ -71,7 +72,8 @@ class Session:
     @property
     def own_files(self) -> Path:
         """What the workers of this session tell each other, while it lasts."""
-        return Path(self.results, ".locks", f"{self.owner}-session")
+        name = hashlib.sha256(self.secret.encode()).hexdigest()[:12]
+        return Path(self.results, LOCKS, f"session-{name}")
 
     def to_json(self) -> str:
         """As one string, for a worker."""
@@ -351,12 +353,11 @@ class Loaded:
     def _budgets(self, session: Session) -> Iterator[Budget]:
         """The session's budget, and that of the experiment."""
         own = self.experiment.settings.budget_usd
-        folder, owner = Path(session.results, LOCKS), session.owner or os.getpid()
         for name, limit in {"_session": session.budget, self.experiment.id: own}.items():
             if limit is not None:
                 from .limits import Budget, budget_path
 
-                yield Budget(budget_path(folder, owner, name), limit)
+                yield Budget(budget_path(session.own_files, name), limit)
 
 
 class Inputs:

@@ -7,6 +7,7 @@ name and moved into place. What was paid for is also synced to disk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -176,7 +177,10 @@ def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a tree (or file, link, pipe), also where an agent took away its write permission."""
+    """Delete a tree (or file, link, pipe), also where an agent took away its write permission.
+
+    Raises OSError where a file system is mounted in it: what is on that is not ours.
+    """
 
     def force(function: Any, failed: str, _error: Any) -> None:
         os.chmod(os.path.dirname(failed), 0o700)
@@ -186,10 +190,27 @@ def remove_tree(path: Path) -> None:
 
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
-    elif sys.version_info >= (3, 12):
+        return
+    if _is_mounted_in(path):
+        raise OSError(errno.EBUSY, "a file system is mounted in it", str(path))
+    if sys.version_info >= (3, 12):
         shutil.rmtree(path, onexc=force)
     else:
         shutil.rmtree(path, onerror=force)
+
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+def _is_mounted_in(path: Path) -> bool:
+    """Whether something is mounted at a directory or below it (Linux: proc(5), mountinfo)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    place = os.fsencode(os.path.realpath(path))
+    points = (_OCTAL.sub(lambda sign: bytes([int(sign[1], 8)]), line.split()[4]) for line in lines)
+    return any(point == place or point.startswith(place + b"/") for point in points)
 
 
 def left_digest(answer: str, patch: str) -> str:
