@@ -28,7 +28,7 @@ from .results import (
     SealedRecord,
     changed_inputs,
 )
-from .source import directory_digest, source_digest
+from .source import Private, directory_digest, private, source_digest
 from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed
 from .tree import ResultsTree
@@ -150,6 +150,11 @@ class Evaluation:
 
         return Sources(self.root)
 
+    @cached_property
+    def private(self) -> Private:
+        """What no agent may see of the experiment, should it lie within the task's source."""
+        return private(self.experiment, self.results, self.root)
+
     @property
     def root(self) -> Path:
         """The results root, which holds the results directories."""
@@ -174,7 +179,7 @@ class Evaluation:
     def task_inputs(self) -> Inputs:
         """Digests of what is the same for all runs of the experiment."""
         task = self.experiment.task
-        source = source_digest(task.source, task.directory)
+        source = source_digest(task.source, task.directory, self.private)
         return {
             **({"source": source} if source else {}),
             "prompt": digest(task.prompt),
@@ -340,7 +345,8 @@ class Evaluation:
         setup = self.setup(subtest)
         if setup.digest not in self._repositories:
             task = self.experiment.task
-            base = self.sources.base(task.source, task.directory, self.results.name)
+            pin, hidden = self.results.name, self.private
+            base = self.sources.base(task.source, task.directory, pin, hidden)
             self._repositories[setup.digest] = self.sources.setup(base, setup)
         return self._repositories[setup.digest]
 

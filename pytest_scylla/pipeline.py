@@ -13,12 +13,12 @@ from typing import Literal
 
 from filelock import FileLock
 
+from .bases import Base
 from .checks import NOT_FOUND, Check, first_word, is_there, run_check
 from .experiment import StepConfig
 from .recorded import TESTS, Recorded, recorded
 from .results import PipelineResult, StepResult
 from .store import digest, read_model, write_json
-from .workspace import Base
 
 TEST_STEP = "test"
 """Before the step of this name, the task's own tests are put back."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from .gitcommand import git, git_bytes
 from .scratch import scratch
 from .store import remove_tree, write_bytes
-from .workspace import git, git_bytes
 
 STEERING = ("conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py")
 """Files that steer pytest and Python. They are the task's: as it has them, or not there."""

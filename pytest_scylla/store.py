@@ -13,8 +13,9 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -162,18 +163,66 @@ def digest(value: Any) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
 
-def digest_tree(root: Path, ignored: Sequence[str] = ()) -> str:
-    """Digest of all names, modes and contents below a directory, without `ignored` names."""
+def digest_tree(root: Path, ignored: Sequence[str] = (), left_out: Sequence[str] = ()) -> str:
+    """Digest of all names, modes and contents below a directory, of what `entries_below` finds.
+
+    Pipes, sockets and devices count by their kind; nothing waits for what they hold.
+    """
     entries = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in ignored)
+    for path in entries_below(root, ignored, left_out):
+        with contextlib.suppress(FileNotFoundError):
+            facts = path.lstat()
+            executable = bool(facts.st_mode & 0o100)
+            entries.append((str(path.relative_to(root)), executable, _digest_of(path, facts)))
+    return digest(entries)
+
+
+def entries_below(
+    root: Path,
+    ignored: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+    onerror: Callable[[OSError], object] | None = None,
+) -> Iterator[Path]:
+    """All files, links and the like below a directory, in a fixed order; no link is followed.
+
+    Without what is called as one of `ignored`, and without the paths `left_out` (relative to
+    `root`). `onerror` hears of directories that cannot be read.
+    """
+    for folder, folders, names in os.walk(root, onerror=onerror):
+        above = os.path.relpath(folder, root)
+        skipped = set(ignored)
+        skipped |= {os.path.basename(path) for path in left_out if _above(path) == above}
+        folders[:] = sorted(name for name in folders if name not in skipped)
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in sorted([*names, *links]):
-            path = Path(folder, name)
-            content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
-            executable = bool(path.lstat().st_mode & 0o100)
-            entries.append((str(path.relative_to(root)), executable, digest(content)))
-    return digest(entries)
+            if name not in skipped:
+                yield Path(folder, name)
+
+
+def _above(path: str) -> str:
+    return os.path.dirname(path) or "."
+
+
+READ_UP_TO = 4 * 2**30
+"""Bytes of the largest file that is read for a digest; a larger one counts by size and time."""
+
+
+def _digest_of(path: Path, facts: os.stat_result) -> str:
+    if stat.S_ISLNK(facts.st_mode):
+        return digest(os.fsencode(os.readlink(path)))
+    if not stat.S_ISREG(facts.st_mode):
+        return digest(["neither file nor link", stat.S_IFMT(facts.st_mode)])
+    if facts.st_size > READ_UP_TO:
+        return digest([facts.st_size, facts.st_mtime_ns])
+    try:
+        with open(path, "rb", opener=_unwaiting) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except PermissionError:
+        return digest("cannot be read")
+
+
+def _unwaiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def remove_tree(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The workspaces that agents work in: made once, private, and diffed from outside.
 
-    .sources/<source>/clone.git          one clone of a source (URL, path or bundle)
-    .sources/<source>/base-<key>.git     only the history of the task's commit
+    .sources/clone-<source>/clone.git    one clone of a source (URL, path or bundle)
+    .sources/base-<key>.git              only what the task's commit starts from (see bases.py)
     .sources/setup-<key>.git             one commit on top: the files of a tier's subtest
     <run>/workspace.git, <run>/workspace a small repository of the run's own, and its worktree
 
@@ -12,11 +12,9 @@ does to its repository reaches a sibling; and runs need no lock among each other
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,119 +22,32 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from .bases import (
+    BRANCH,
+    MAIN,
+    Base,
+    Clone,
+    commit_tree,
+    file_entries,
+    hand_on,
+    init,
+    link_entries,
+    make_aside,
+    snapshot,
+    tip,
+)
 from .errors import RunError
+from .gitcommand import git, git_bytes
 from .scratch import scratch
-from .source import IGNORED_IN_DIRECTORIES, directory_digest, is_repository, local_place
+from .source import NOTHING, Private, directory_digest, local_place, plain_directory
 from .store import digest, remove_tree, write_text
 from .tiers import OWNED, Setup
 
 if TYPE_CHECKING:
     from .experiment import Source
 
-BRANCH = "main"
-IDENTITY = {"name": "pytest-scylla", "email": "scylla@localhost"}
-SNAPSHOT_DATE = "946684800 +0000"
-
-_CONFIG = {
-    "core.excludesFile": os.devnull,
-    "core.attributesFile": os.devnull,
-    "core.protectNTFS": "false",
-    "core.protectHFS": "false",
-}
-
-_ISOLATED = {
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_CONFIG_COUNT": str(len(_CONFIG)),
-    **{f"GIT_CONFIG_KEY_{n}": key for n, key in enumerate(_CONFIG)},
-    **{f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(_CONFIG.values())},
-}
-"""The user's own git configuration (hooks, signing, ignored files) must not reach a workspace."""
-
-_ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n"
-"""Files are the blobs, byte for byte, whatever a .gitattributes says: patches restore exactly."""
-
 LARGEST = 100 * 2**20
 """Bytes of the largest file that a patch takes up; a larger one may be nothing but a hole."""
-
-_OF_THE_NETWORK = ("GIT_SSH", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_PROXY", "GIT_SSL",
-                   "GIT_CONFIG")  # fmt: skip
-
-
-def git(
-    arguments: Sequence[str], env: Mapping[str, str] | None = None, stdin: str | None = None
-) -> str:
-    """Run git without the user's configuration and return what it printed, as text.
-
-    Raises RunError (kind `git`) with git's own words.
-    """
-    output = git_bytes(arguments, env, stdin)
-    return output.decode("utf-8", "surrogateescape").rstrip("\n")
-
-
-def git_bytes(
-    arguments: Sequence[str], env: Mapping[str, str] | None = None, stdin: str | None = None
-) -> bytes:
-    """As `git`, and return what it printed byte for byte."""
-    return _git(arguments, {**_ISOLATED, **(env or {})}, stdin)
-
-
-def _git(
-    arguments: Sequence[str],
-    env: Mapping[str, str],
-    stdin: str | None = None,
-    keep: tuple[str, ...] = (),
-) -> bytes:
-    try:
-        from git import Git
-        from git.exc import GitCommandError, GitCommandNotFound
-    except ImportError:  # GitPython looks for git when it is imported
-        raise RunError("git", "git was not found on PATH\n  next: install git") from None
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_without_outer_variables(keep))
-        istream = None
-        if stdin is not None:
-            istream = stack.enter_context(tempfile.TemporaryFile())
-            istream.write(stdin.encode("utf-8", "surrogateescape"))
-            istream.seek(0)
-        try:
-            output = Git().execute(
-                ["git", *arguments],
-                env=dict(env),
-                istream=istream,
-                stdout_as_string=False,
-                strip_newline_in_stdout=False,
-            )
-        except GitCommandNotFound:
-            raise RunError("git", "git was not found on PATH\n  next: install git") from None
-        except GitCommandError as error:
-            said = str(error.stderr).strip().removeprefix("stderr:").strip().strip("'")
-            said = said.encode("utf-8", "replace").decode()
-            words = " ".join(arguments[:6])
-            raise RunError("git", f"`git {words} …` failed: {said}") from None
-    assert isinstance(output, bytes)
-    return output
-
-
-@contextlib.contextmanager
-def _without_outer_variables(keep: tuple[str, ...]) -> Iterator[None]:
-    """Without the caller's GIT_ variables (git sets some for its hooks) but those to keep."""
-    names = [n for n in os.environ if n.startswith("GIT_") and not n.startswith(keep or ("-",))]
-    outer = {name: os.environ.pop(name) for name in names}
-    try:
-        yield
-    finally:
-        os.environ.update(outer)
-
-
-@dataclass(frozen=True)
-class Base:
-    """A repository that holds the history of a task's commit, and nothing else."""
-
-    repository: Path
-    commit: str
 
 
 class Sources:
@@ -145,20 +56,25 @@ class Sources:
     def __init__(self, root: Path) -> None:
         self.root = root / ".sources"
 
-    def base(self, source: Source, directory: Path, pin: str) -> Base:
+    def base(self, source: Source, directory: Path, pin: str, hidden: Private = NOTHING) -> Base:
         """The base repository of a task's source, made on first use under a lock.
 
         `directory` is what relative paths start from; `pin` keeps a source without a `hash` at
-        one commit (the results directory's name). Raises RunError (kind `source`).
+        one commit (the results directory's name); what is `hidden` is left out. Raises RunError
+        (kind `source`).
         """
+        plain = plain_directory(source, directory)
+        if plain is not None:
+            left_out = hidden.within(plain)
+            key = f"files-{directory_digest(plain, left_out)}"
+            return self._made(key, lambda to: snapshot(plain, left_out, to))
         place = local_place(source.repo, directory)
-        if place is not None and place.is_dir() and not is_repository(place):
-            return self._made(f"files-{directory_digest(place)}", lambda to: _snapshot(place, to))
+        left_out = hidden.within(place) if place is not None else ()
         origin = str(place) if place is not None else source.repo
         wanted = source.hash or source.branch or "HEAD"
-        key = digest([origin, wanted, None if source.hash else pin])
-        folder = self.root / f"clone-{digest(origin)}"
-        return self._made(key, lambda to: self._from_clone(folder, origin, source, to))
+        key = digest([origin, wanted, None if source.hash else pin, *left_out])
+        clone = Clone(self.root / f"clone-{digest(origin)}", origin)
+        return self._made(key, lambda to: clone.make_base(source, place, hidden, to))
 
     def _made(self, key: str, make: Callable[[Path], None]) -> Base:
         """The repository `base-<key>.git`; `make` fills it where it is not there yet."""
@@ -167,27 +83,8 @@ class Sources:
             self.root.mkdir(parents=True, exist_ok=True)
             with FileLock(self.root / f"base-{key}.lock"):
                 if not path.is_dir():
-                    _make_aside(path, make)
-        return Base(path, _tip(path))
-
-    def _from_clone(self, folder: Path, origin: str, source: Source, to: Path) -> None:
-        clone = folder / "clone.git"
-        folder.mkdir(exist_ok=True)
-        with FileLock(folder / "clone.lock"):
-            commit = _find(clone, source) if clone.is_dir() else None
-            if commit is None or not source.hash:
-                _clone(origin, clone)
-                commit = _find(clone, source)
-        if commit is None:
-            wanted = source.hash or source.branch or "HEAD"
-            raise RunError(
-                "source",
-                f"{origin} has no commit {wanted}\n"
-                f"  next: correct source.{'hash' if source.hash else 'branch'} in test.yaml",
-            )
-        _init(to)
-        git([f"--git-dir={to}", "fetch", "-q", "--no-tags", str(clone),
-             f"{commit}:refs/heads/{BRANCH}"])  # fmt: skip
+                    make_aside(path, make)
+        return Base(path, tip(path))
 
     def setup(self, base: Base, setup: Setup) -> SetupRepository:
         """The repository with the tier's files committed on top of `base`, made on first use."""
@@ -197,7 +94,7 @@ class Sources:
         if not path.is_dir():
             with FileLock(self.root / f"setup-{key}.lock"):
                 if not path.is_dir():
-                    _make_aside(path, lambda to: _commit_setup(base, setup, to))
+                    make_aside(path, lambda to: _commit_setup(base, setup, to))
         return SetupRepository(path, base)
 
 
@@ -211,83 +108,14 @@ class SetupRepository:
     @property
     def commit(self) -> str:
         """The commit that an agent starts from, and that its patch is taken against."""
-        return _tip(self.path)
-
-
-def _make_aside(path: Path, make: Callable[[Path], None]) -> None:
-    """Let `make` fill a temporary directory and move it into place when it is whole."""
-    aside = path.with_name(f".making-{path.name}")
-    remove_tree(aside)
-    try:
-        make(aside)
-        os.replace(aside, path)
-    finally:
-        remove_tree(aside)
-
-
-def _init(path: Path) -> None:
-    git(["init", "-q", "--bare", "--template=", f"--initial-branch={BRANCH}", str(path)])
-    (path / "objects" / "info").mkdir(exist_ok=True)
-    write_text(path / "info" / "attributes", _ATTRIBUTES)
-
-
-def _clone(origin: str, clone: Path) -> None:
-    """A mirror of `origin`, with the user's own git configuration (credentials, proxies)."""
-    env = {"GIT_TERMINAL_PROMPT": "0"}
-    try:
-        if clone.is_dir():
-            fetch = [f"--git-dir={clone}", "fetch", "-q", "--prune", "origin"]
-            _git(fetch, env, keep=_OF_THE_NETWORK)
-        else:
-            _make_aside(clone, lambda to: _mirror(origin, to, env))
-    except RunError as error:
-        raise RunError(
-            "source", f"cannot clone {origin}: {error}\n  next: check source.repo in test.yaml"
-        ) from None
-
-
-def _mirror(origin: str, to: Path, env: Mapping[str, str]) -> None:
-    clone = ["clone", "-q", "--mirror", "--origin=origin", "--template=", origin, str(to)]
-    _git(clone, env, keep=_OF_THE_NETWORK)
-    git([f"--git-dir={to}", "config", "uploadpack.allowAnySHA1InWant", "true"])
-
-
-def _find(clone: Path, source: Source) -> str | None:
-    wanted = source.hash or (f"refs/heads/{source.branch}" if source.branch else "HEAD")
-    with suppress(RunError):
-        return git([f"--git-dir={clone}", "rev-parse", "-q", "--verify", f"{wanted}^{{commit}}"])
-    return None
-
-
-def _tip(repository: Path) -> str:
-    return (repository / "refs" / "heads" / BRANCH).read_text().strip()
-
-
-def _snapshot(files: Path, to: Path) -> None:
-    """A repository with one commit: the files of a plain directory."""
-    _init(to)
-    env = {"GIT_DIR": str(to), "GIT_WORK_TREE": str(files), "GIT_INDEX_FILE": str(to / "index")}
-    ignored = [f":(exclude,glob)**/{name}/**" for name in IGNORED_IN_DIRECTORIES]
-    git(["-C", str(files), "add", "-A", "-f", "--", ".", *ignored], env)
-    commit = _commit(git(["write-tree"], env), [], "The task's files", SNAPSHOT_DATE, env)
-    git(["update-ref", f"refs/heads/{BRANCH}", commit], env)
-    (to / "index").unlink()
-
-
-def _commit(tree: str, parents: list[str], message: str, date: str, env: Mapping[str, str]) -> str:
-    who = {
-        f"GIT_{role}_{key.upper()}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for key, value in {**IDENTITY, "date": date}.items()
-    }
-    options = [word for parent in parents for word in ("-p", parent)]
-    return git(["commit-tree", tree, *options, "-m", message], {**env, **who})
+        return tip(self.path)
 
 
 def _commit_setup(base: Base, setup: Setup, to: Path) -> None:
     """One commit on top of the base: exactly the tier's files in the places a tier owns."""
-    _init(to)
+    init(to, base.object_format)
     _borrow(to, [base.repository])
+    hand_on(base.repository, to)
     with scratch("setup") as folder:
         files = folder / "files"
         files.mkdir()
@@ -303,8 +131,8 @@ def _commit_setup(base: Base, setup: Setup, to: Path) -> None:
     commit = base.commit
     if tree != git(["rev-parse", f"{base.commit}^{{tree}}"], {"GIT_DIR": str(to)}):
         date = git(["show", "-s", "--format=%ct +0000", commit], {"GIT_DIR": str(to)})
-        commit = _commit(tree, [commit], "Set up the agent", date, {"GIT_DIR": str(to)})
-    git(["update-ref", f"refs/heads/{BRANCH}", commit], {"GIT_DIR": str(to)})
+        commit = commit_tree(tree, [commit], "Set up the agent", date, {"GIT_DIR": str(to)})
+    git(["update-ref", MAIN, commit], {"GIT_DIR": str(to)})
     _configure(to)
 
 
@@ -437,7 +265,7 @@ class Checkout:
                 patch = _staged(self.path, env)
             except (RunError, OSError):  # the copy is gone, or the agent has spoilt it
                 index.unlink(missing_ok=True)
-                git(["read-tree", BRANCH], env)
+                git(["read-tree", MAIN], env)
                 patch = _staged(self.path, env)
         remove_tree(self.index)
         return patch
@@ -445,8 +273,9 @@ class Checkout:
     def _new_repository(self) -> None:
         for folder in ("refs/heads", "refs/tags", "info", "objects/info"):
             (self.repository / folder).mkdir(parents=True)
-        for name in ("HEAD", "config", "info/attributes", f"refs/heads/{BRANCH}"):
+        for name in ("HEAD", "config", "info/attributes", MAIN):
             shutil.copyfile(self.setup.path / name, self.repository / name)
+        hand_on(self.setup.path, self.repository)
         write_text(self._unfinished, "")
         _borrow(self.repository, [self.setup.path, self.setup.base.repository])
 
@@ -481,7 +310,7 @@ def _staged(workspace: Path, env: Mapping[str, str]) -> bytes:
 
 def _diff(env: Mapping[str, str]) -> bytes:
     options = ["--binary", "--no-ext-diff", "--no-textconv", "--no-color"]
-    return git_bytes(["diff", "--cached", *options, BRANCH], env)
+    return git_bytes(["diff", "--cached", *options, MAIN], env)
 
 
 def _has_strange_files(folder: Path, link: Path) -> bool:
@@ -573,27 +402,8 @@ def _add_files(workspace: Path, below: str, env: Mapping[str, str]) -> None:
                 links.append(path)
             elif name in names and name != ".git" and _is_kept(workspace / path):
                 files.append(path)
-    entries = [*_file_entries(workspace, files, env), *_link_entries(workspace, links, env)]
+    entries = [*file_entries(workspace, files, env), *link_entries(workspace, links, env)]
     listed = ["-C", str(workspace), "ls-files", "-z", "--", f":(literal){below}"]
-    gone = [f"0 {'0' * 40}\t{path}\0" for path in git(listed, env).split("\0") if path]
+    none = "0" * len(git(["rev-parse", MAIN], env))
+    gone = [f"0 {none}\t{path}\0" for path in git(listed, env).split("\0") if path]
     git(["update-index", "--add", "-z", "--index-info"], env, "".join([*gone, *entries]))
-
-
-BATCH = 200
-"""Paths in one command line."""
-
-
-def _file_entries(workspace: Path, paths: list[str], env: Mapping[str, str]) -> Iterator[str]:
-    for start in range(0, len(paths), BATCH):
-        batch = paths[start : start + BATCH]
-        command = ["-C", str(workspace), "hash-object", "-w", "--no-filters", "--", *batch]
-        for path, id in zip(batch, git(command, env).split(), strict=True):
-            mode = "100755" if (workspace / path).stat().st_mode & 0o100 else "100644"
-            yield f"{mode} {id}\t{path}\0"
-
-
-def _link_entries(workspace: Path, paths: list[str], env: Mapping[str, str]) -> Iterator[str]:
-    for path in paths:
-        target = os.readlink(workspace / path)
-        id = git(["hash-object", "-w", "--no-filters", "--stdin"], env, target)
-        yield f"120000 {id}\t{path}\0"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_scylla.checks import run_check
+from pytest_scylla.gitcommand import git
 from pytest_scylla.recorded import recorded
-from pytest_scylla.workspace import git
 from tests.support.examples import commit, make_repository, read_tree, write_files
 
 Changed = Callable[[Path], None]

@@ -625,20 +625,6 @@ def test_a_link_in_the_place_of_a_workspace_is_not_followed(
     assert (outside / "private.txt").read_text() == "private"
 
 
-def test_a_task_with_a_submodule_starts_unchanged(tmp_path: Path) -> None:
-    repository = make_repository(tmp_path / "source")
-    commit(repository, "one", {"a": "1", ".gitmodules": '[submodule "n"]\n\tpath = n\n\turl = n\n'})
-    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},n")
-    git(repository, "commit", "-q", "-m", "two")
-    sources = Sources(tmp_path / "results")
-    base = sources.base(Source(repo="source"), tmp_path, "pin")
-    made = Checkout(tmp_path / "run_01", sources.setup(base, make_setup(tmp_path / "tiers")))
-    made.create()
-    assert made.patch() == b""
-    agent(made.path, "echo more > a; echo x > n/f")
-    assert b"+more" in made.patch()
-
-
 ATTRIBUTES = [
     "* text=auto",
     "* text eol=crlf",
