@@ -177,8 +177,20 @@ class Recorder:
             if known.results.is_dir():
                 state += f", spent so far {spending(self._earlier(known).executions)}"
             agent = f"agent {settings.agent.adapter}, {self._isolation(known)}"
-            parts.append(f"{place} ({state}; {agent}, judges {judges})")
+            parts.append(f"{place} ({state}; {agent}, judges {judges}{self._left_out(known)})")
         return "scylla: " + "; ".join(parts)
+
+    def _left_out(self, known: Known) -> str:
+        """What of the source's directory no agent sees: the experiment itself lies there."""
+        from .source import local_place, private
+
+        task = known.experiment.task
+        place = local_place(task.source.repo, task.directory)
+        if place is None or not place.is_dir():
+            return ""
+        root = Path(self.config.stash[SESSION].results)
+        paths = private(known.experiment, known.results, root).within(place)
+        return f", source without {' and '.join(paths)}" if paths else ""
 
     def _isolation(self, known: Known) -> str:
         """What keeps the agent in its place, and whether nothing does where something should."""

@@ -12,8 +12,8 @@ from .store import digest, digest_tree
 if TYPE_CHECKING:
     from .experiment import Experiment, Source, Task
 
-IGNORED_IN_DIRECTORIES = ("__pycache__", ".git")
-"""What Python or git leave in a plain directory; it is not the task's."""
+IGNORED_IN_DIRECTORIES = ("__pycache__", ".pytest_cache", ".git")
+"""What Python, pytest or git leave in a plain directory; it is not the task's."""
 
 
 def local_place(repo: str, directory: Path) -> Path | None:
@@ -101,5 +101,5 @@ def source_digest(source: Source, directory: Path, hidden: Private = NOTHING) ->
 
 
 def directory_digest(path: Path, left_out: tuple[str, ...] = ()) -> str:
-    """Digest of a plain directory, without what Python or git leave in it."""
+    """Digest of a plain directory, without what Python, pytest or git leave in it."""
     return digest_tree(path, IGNORED_IN_DIRECTORIES, left_out)

@@ -230,9 +230,11 @@ def test_a_plain_directory_becomes_a_repository_of_one_commit(
     assert read_tree(checkout.path) == expected
 
 
-def test_of_a_plain_directory_all_is_taken_but_what_python_and_git_leave(tmp_path: Path) -> None:
+def test_of_a_plain_directory_what_python_pytest_and_git_leave_is_not_taken(
+    tmp_path: Path,
+) -> None:
     kept = {".gitignore": "*.log\n", "a.log": "kept", "sub/.hidden": "kept"}
-    left = {"__pycache__/a.pyc": "", "sub/__pycache__/b.pyc": ""}
+    left = {"__pycache__/a.pyc": "", "sub/__pycache__/b.pyc": "", ".pytest_cache/v/c": ""}
     write_files(tmp_path / "files", {**kept, **left})
     base = Sources(tmp_path / "results").base(Source(repo="files"), tmp_path, "pin")
     names = git(base.repository, "ls-tree", "-r", "--name-only", base.commit).split()
