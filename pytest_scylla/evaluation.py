@@ -29,7 +29,7 @@ from .results import (
     changed_inputs,
 )
 from .source import Private, directory_digest, private, source_digest
-from .store import RunDir, digest, now, read_json, read_model, write_json, write_text
+from .store import RunDir, digest, now, own_directory, read_json, read_model, write_json, write_text
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed
 from .tree import ResultsTree
 
@@ -534,7 +534,7 @@ def set_forgeries_aside(results: Path, since: float, secret: str) -> list[Path]:
         record = read_model(path, RunResult)
         if record is None or not hmac.compare_digest(record.seal, seal(record, secret)):
             place = path.parent / "tampering"
-            place.mkdir(exist_ok=True)
+            own_directory(place)
             os.replace(path, place / path.name)
             log.warning("%s was not written by this session: set aside", path)
             found.append(path)

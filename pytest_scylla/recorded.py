@@ -64,7 +64,16 @@ class Recorded:
         for path in _named(self.files, STEERING):
             remove_tree(path)
         for name, content in self._steering.items():
+            self._make_room(name)
             write_bytes(self.files / name, content)
+
+    def _make_room(self, name: str) -> None:
+        """Directories above a file of the task's: no link or file of the work in their place."""
+        for above in list(Path(name).parents)[-2::-1]:
+            folder = self.files / above
+            if folder.is_symlink() or not folder.is_dir():
+                remove_tree(folder)
+                folder.mkdir()
 
     @cached_property
     def _steering(self) -> Mapping[str, bytes]:

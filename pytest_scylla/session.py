@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from collections import ChainMap
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 EXPERIMENT_FILE = "experiment.yaml"
 LOCKS = ".locks"
 """Beside the results directories: what holds only while a session does."""
+_NAMED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-")
+"""How the name of a results directory begins; its experiment's id follows."""
 _KEYS = (b"id:", b"task:", b"tiers:", b"agent:", b"judges:")
 
 
@@ -129,7 +132,7 @@ def newest_results(root: Path, experiment: Experiment) -> Path | None:
 
 def _belongs(place: Path, root: Path, experiment: Experiment) -> bool:
     """A results directory names its experiment; one from elsewhere goes by its id alone."""
-    if not place.name[:4].isdigit() or len(place.name) != len(experiment.id) + 20:
+    if not _NAMED.fullmatch(place.name.removesuffix(experiment.id)) or not place.is_dir():
         return False
     if experiment.agent_name and (place / "config").is_dir():
         return False  # made when the experiment had one agent

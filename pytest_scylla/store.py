@@ -28,6 +28,19 @@ Model = TypeVar("Model", bound=BaseModel)
 TEMPORARY = ".writing-"
 """Prefix of half-written files; a crash may leave some, and they mean nothing."""
 
+_TEMPORARY = re.compile(r"\.writing-(\d+)-([0-9a-f]{8})-(.+)", re.DOTALL)
+
+
+def _temporary(process: int, name: str) -> str:
+    """What `name` is called while a process writes it: no file of a user's is called so."""
+    mark = hashlib.sha256(f"pytest-scylla {process} {name}".encode("utf-8", "surrogateescape"))
+    return f"{TEMPORARY}{process}-{mark.hexdigest()[:8]}-{name}"
+
+
+def _is_temporary(name: str) -> bool:
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and name == _temporary(int(found[1]), found[3])
+
 
 def now() -> str:
     """The current time in UTC, ISO 8601."""
@@ -37,7 +50,7 @@ def now() -> str:
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write `data` to `path` atomically; with `sync`, also flush it to the disk."""
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{name}")
+    temporary = os.path.join(folder, _temporary(os.getpid(), name))
     try:
         file = _created(temporary)
         try:
@@ -56,13 +69,18 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
 
 
 def _created(path: str) -> int:
-    """A new file, open to be written, and its directory where there is none yet."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    """A new file, open to be written, and its directory where there is none yet.
+
+    What is there of that name is an earlier process's, or leads elsewhere: it is not written to.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         return os.open(path, flags, 0o666)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)
+    return os.open(path, flags, 0o666)
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
@@ -267,6 +285,20 @@ def left_digest(answer: str, patch: str) -> str:
     return digest([answer, patch])
 
 
+def own_directory(path: Path) -> None:
+    """Make a directory of ours, with those above it, where there is none. A link in its place goes
+    away: nothing is written to where it leads."""
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def links_on_the_way(root: Path, path: Path) -> list[Path]:
+    """The links among the directories from below `root` down to `path`."""
+    way = [path, *path.parents]
+    return [place for place in reversed(way[: way.index(root)]) if place.is_symlink()]
+
+
 class RunDir:
     """The directory of one run: `results/<experiment>/<tier>/<subtest>/run_NN/`."""
 
@@ -379,7 +411,8 @@ class RunDir:
     def set_aside(
         self, before: Callable[[Path, Path], None] = lambda here, place: None
     ) -> Path | None:
-        """Move what an earlier execution left to `attempts/attempt_NN/`, whole.
+        """Move what an earlier execution left to `attempts/attempt_NN/`, whole; files of others
+        stay where they are.
 
         Returns the new place, or None where there was nothing to keep.
         `before` is called with where all lies and where it will, before it gets that name.
@@ -390,7 +423,8 @@ class RunDir:
         if not entries and not self.moving.is_dir():
             return None
         place = self.attempts / f"attempt_{max(self.attempt_numbers(), default=0) + 1:02d}"
-        self.moving.mkdir(parents=True, exist_ok=True)
+        own_directory(self.attempts)
+        own_directory(self.moving)
         for name in entries:
             os.replace(self.path / name, self.moving / name)
         before(self.moving, place)
@@ -399,11 +433,21 @@ class RunDir:
 
     def _to_set_aside(self) -> list[str]:
         try:
-            names = [n for n in os.listdir(self.path) if n not in KEPT_IN_PLACE]
+            names = [name for name in os.listdir(self.path) if is_of_run(name)]
         except FileNotFoundError:
             return []
-        names = [name for name in names if not name.startswith(TEMPORARY)]
         return sorted(names, key=lambda name: name != self.run_result.name)
+
+    def discard_agent(self) -> None:
+        """Remove what an execution left in agent/ that came to nothing."""
+        if self.agent.is_symlink():
+            self.agent.unlink()
+            return
+        for name in OF_AGENT:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                remove_tree(self.agent / name)
+        with contextlib.suppress(OSError):
+            self.agent.rmdir()
 
     @property
     def ended(self) -> Path:
@@ -411,7 +455,28 @@ class RunDir:
         return self.path / "agent" / "ended.json"
 
 
-KEPT_IN_PLACE = frozenset({"attempts"})
+OF_RUN = frozenset(
+    {
+        *("agent", "judge", "workspace", "workspace.git", "workspace.index"),
+        *("pipeline.json", "run_result.json", "error.json", "report.json", "report.md"),
+        *("task_prompt.md", "judge_prompt.md"),  # ProjectScylla's
+    }
+)
+"""What an execution leaves in a run's directory; anything else there is somebody else's."""
+
+OF_AGENT = frozenset(
+    {
+        *("prompt.md", "replay.sh", "started.json", "ended.json", "stdout.log", "stderr.log"),
+        *("timing.json", "MODEL.md", "output.txt", "changes.patch", "command_log.json"),
+        *("transcript.jsonl", "result.json"),
+    }
+)
+"""What an execution leaves in agent/."""
+
+
+def is_of_run(name: str) -> bool:
+    """Whether an execution has left it in the run's directory."""
+    return name in OF_RUN or name.rstrip("_") == "tampering"
 
 
 def clean_temporary(root: Path) -> None:
@@ -419,6 +484,7 @@ def clean_temporary(root: Path) -> None:
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name not in ("workspace", "workspace.git")]
         for name in names:
-            if name.startswith(TEMPORARY):
+            path = os.path.join(folder, name)
+            if _is_temporary(name) and os.path.isfile(path) and not os.path.islink(path):
                 with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(folder, name))
+                    os.unlink(path)

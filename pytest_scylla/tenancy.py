@@ -28,8 +28,8 @@ class Tenancy:
         folder = results.parent / FOLDER
         self._lock = FileLock(folder / f"{results.name}.lock")
         self._owner = folder / f"{results.name}.json"
-        self._made: list[Path] = []
-        """Directories that `take` has made: an empty one of the user's stays."""
+        self._made_root = False
+        """The results root was not there: where it stays empty, it goes away again."""
 
     def take(self) -> None:
         """Hold the directory, and end the processes that a dead session left in it.
@@ -56,9 +56,8 @@ class Tenancy:
                 clean_temporary(self.results)
 
     def _make_folders(self) -> None:
-        folder = self._owner.parent
-        self._made = [place for place in (folder, folder.parent) if not place.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        self._made_root = not self.results.parent.exists()
+        self._owner.parent.mkdir(parents=True, exist_ok=True)
 
     def _say(self, owner: dict[str, Any]) -> None:
         write_json(self._owner, owner)
@@ -83,8 +82,9 @@ class Tenancy:
         self._lock.release()
         with contextlib.suppress(OSError):
             Path(self._lock.lock_file).unlink()
-            for place in self._made:
-                place.rmdir()
+            self._owner.parent.rmdir()
+            if self._made_root:
+                self.results.parent.rmdir()
 
 
 def is_over(results: Path, owner: int) -> bool:

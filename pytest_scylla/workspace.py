@@ -40,7 +40,7 @@ from .errors import RunError
 from .gitcommand import git, git_bytes
 from .scratch import scratch
 from .source import NOTHING, Private, directory_digest, local_place, plain_directory
-from .store import digest, remove_tree, write_text
+from .store import digest, own_directory, remove_tree, write_text
 from .tiers import OWNED, Setup
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Checkout:
     @property
     def exists(self) -> bool:
         """There is a whole workspace."""
-        return self.path.is_dir() and not self._unfinished.exists()
+        return _is_directory(self.path) and not self._unfinished.exists()
 
     def create(self) -> None:
         """Make the workspace afresh; what was there before is removed."""
@@ -223,7 +223,10 @@ class Checkout:
             self._unfinished.unlink()
 
     def remove(self) -> None:
-        """Delete the workspace and its repository."""
+        """Delete the workspace and its repository. A directory of files without a repository of
+        ours beside it is somebody else's, and gets another name."""
+        if _is_directory(self.path) and not _is_directory(self.repository):
+            _set_aside(self.path)
         remove_tree(self.path)
         remove_tree(self.repository)
         remove_tree(self.index)
@@ -234,9 +237,11 @@ class Checkout:
         What was cut off in the middle of a git command has left its locks.
         """
         moved = Checkout(here, self.setup)
-        if moved.path.is_dir() and moved.repository.is_dir():
-            for lock in moved.repository.rglob("*.lock"):
-                lock.unlink()
+        if _is_directory(moved.path) and _is_directory(moved.repository):
+            for folder, _, names in os.walk(moved.repository):
+                for name in names:
+                    if name.endswith(".lock"):
+                        Path(folder, name).unlink()
             moved._attach(place)
 
     def patch(self) -> bytes:
@@ -284,7 +289,8 @@ class Checkout:
         at = Checkout(place, self.setup) if place else self
         admin = Path("worktrees", self.path.name)
         here = self.repository / admin
-        here.mkdir(parents=True, exist_ok=True)
+        own_directory(here.parent)
+        own_directory(here)
         write_text(here / "gitdir", f"{at.path}/.git\n")
         write_text(here / "commondir", "../..\n")
         if not (here / "HEAD").exists():
@@ -297,6 +303,20 @@ class Checkout:
     def _done(self) -> None:
         shutil.copy2(self.repository / "worktrees" / self.path.name / "index", self.index)
         self._unfinished.unlink()
+
+
+def _is_directory(path: Path) -> bool:
+    """A directory, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _set_aside(path: Path) -> None:
+    """Give a directory another name, unless it is empty."""
+    if os.listdir(path):
+        place = path.with_name(f"{path.name}.before")
+        while os.path.lexists(place):
+            place = place.with_name(f"{place.name}_")
+        os.replace(path, place)
 
 
 def _staged(workspace: Path, env: Mapping[str, str]) -> bytes:

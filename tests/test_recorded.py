@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,3 +112,28 @@ def test_a_task_module_comes_first_and_one_that_was_added_last(
         shows = 'python -c "import packaging; print(packaging)"'
         shown = run_check(shows, found.files, 60, {}, found.origin)
         assert os.path.realpath(found.files) in shown.output
+
+
+@pytest.mark.parametrize("place", ["tests", "src"])
+def test_nothing_is_written_where_links_of_the_work_lead(
+    base: tuple[Path, str], tmp_path: Path, place: str
+) -> None:
+    outside = write_files(tmp_path / "outside", {"conftest.py": "mine", "test_a.py": "mine"})
+    before = read_tree(outside)
+
+    def change(files: Path) -> None:
+        shutil.rmtree(files / place)
+        (files / place).symlink_to(outside)
+        write_files(files, {"conftest.py": "the agent's"})
+
+    def again(files: Path) -> None:
+        shutil.rmtree(files / place, ignore_errors=True)
+        (files / place).symlink_to(outside)
+
+    with recorded(*left(base, tmp_path / "patch", change)) as found:
+        assert read_tree(outside) == before
+        again(found.files)  # as the work may do within a check
+        found.undo_steering()
+        found.put_back(["tests/**", "src/**"])
+        assert (found.files / "tests/conftest.py").read_text() == "# the task's\n"
+    assert read_tree(outside) == before

@@ -957,6 +957,55 @@ def test_what_links_of_an_agent_point_to_is_left_alone(
     assert read_tree(outside) == before
 
 
+def relocated(checkout: Checkout) -> None:
+    place = checkout.path.parent.with_name("attempt")
+    place.mkdir()
+    for name in ("workspace", "workspace.git"):
+        if os.path.lexists(checkout.path.parent / name):
+            os.replace(checkout.path.parent / name, place / name)
+    checkout.relocate(place, place)
+
+
+BESIDE = ["workspace.git", "workspace.git/worktrees", "workspace.git/worktrees/workspace",
+          "workspace.git/refs", "workspace.git/objects", "workspace.index", "workspace"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "again", [Checkout.reset, Checkout.create, Checkout.remove, Checkout.patch, relocated]
+)
+@pytest.mark.parametrize("place", BESIDE)
+def test_what_lies_beside_a_workspace_is_made_again_and_never_followed(
+    checkout: Checkout, tmp_path: Path, place: str, again: Callable[[Checkout], object]
+) -> None:
+    mine = {"gitdir": "mine", "HEAD": "mine", "index": "mine", "a.lock": "mine", "heads/main": "x",
+            "workspace/gitdir": "mine", "worktrees/workspace/HEAD": "mine", ".git": "mine"}  # fmt: skip
+    outside = write_files(tmp_path / "outside", mine)
+    before = listing(outside)
+    target = outside / "index" if place == "workspace.index" else outside
+    agent(checkout.path.parent, f"rm -rf {place}; ln -s {target} {place}")
+    again(checkout)
+    assert listing(outside) == before
+    assert sorted(outside.rglob(".git")) == [outside / ".git"]
+    assert (outside / ".git").read_text() == "mine"
+    if again in (Checkout.reset, Checkout.create):
+        assert checkout.exists
+        assert checkout.patch() == b""
+        assert git(checkout.path, "status", "--porcelain") == ""
+
+
+def test_a_directory_called_workspace_that_is_not_ours_gets_another_name(
+    start: SetupRepository, tmp_path: Path
+) -> None:
+    mine = write_files(tmp_path / "run_01" / "workspace", {"a": "mine"})
+    before = read_tree(mine)
+    made = Checkout(tmp_path / "run_01", start)
+    made.create()
+    assert read_tree(tmp_path / "run_01" / "workspace.before") == before
+    assert made.exists
+    made.remove()
+    assert os.listdir(tmp_path / "run_01") == ["workspace.before"]
+
+
 def test_unchanged_files_stay_in_place_when_a_workspace_is_reset(checkout: Checkout) -> None:
     agent(checkout.path, "echo more >> README.md; git commit -qam more; echo new > new")
     before = (checkout.path / "src" / "a.py").stat()
