@@ -32,8 +32,18 @@ from .results import (
     changes,
     same_inputs,
 )
-from .source import directory_digest, source_digest
-from .store import RunDir, digest, now, read_json, read_model, text_of, write_json, write_text
+from .source import Private, directory_digest, private, source_digest
+from .store import (
+    RunDir,
+    digest,
+    now,
+    own_directory,
+    read_json,
+    read_model,
+    text_of,
+    write_json,
+    write_text,
+)
 from .tiers import Library, Parent, Resources, Setup, Subtest, compose, placed, unknown_in
 from .tree import ResultsTree
 
@@ -154,19 +164,16 @@ class Evaluation:
 
         return Sources(self.root)
 
+    @cached_property
+    def private(self) -> Private:
+        """What no agent may see of the experiment, should it lie within the task's source."""
+        return private(self.experiment, self.results, self.root)
+
     @property
     def root(self) -> Path:
         """The results root, which holds the results directories."""
         several = bool(self.experiment.agent_name)
         return self.results.parent.parent if several else self.results.parent
-
-    @cached_property
-    def hidden(self) -> tuple[Path, ...]:
-        """What an agent must not find in its task's source, where that holds the evaluation too."""
-        experiment, task = self.experiment, self.experiment.task
-        places = (task.directory, task.rubric_file.parent, experiment.library, self.root)
-        files = (task.rubric_file, experiment.path, experiment.judge_prompt)
-        return (*places, *(file for file in files if file))
 
     @cached_property
     def history(self) -> History:
@@ -186,7 +193,7 @@ class Evaluation:
     def task_inputs(self) -> Inputs:
         """Digests of what is the same for all runs of the experiment."""
         task = self.experiment.task
-        source = source_digest(task.source, task.directory, self.hidden)
+        source = source_digest(task.source, task.directory, self.private)
         return {
             **({"source": source} if source else {}),
             "prompt": digest(task.prompt),
@@ -430,7 +437,8 @@ class Evaluation:
         setup = self.setup(subtest)
         if setup.digest not in self._repositories:
             task = self.experiment.task
-            base = self.sources.base(task.source, task.directory, self.results.name, self.hidden)
+            pin, hidden = self.results.name, self.private
+            base = self.sources.base(task.source, task.directory, pin, hidden)
             self._repositories[setup.digest] = self.sources.setup(base, setup)
         return self._repositories[setup.digest]
 
@@ -622,7 +630,7 @@ def set_forgeries_aside(results: Path, since: float, secret: str) -> list[Path]:
         record = read_model(path, RunResult)
         if record is None or not hmac.compare_digest(record.seal, seal(record, secret)):
             place = path.parent / "tampering"
-            place.mkdir(exist_ok=True)
+            own_directory(place)
             os.replace(path, place / path.name)
             log.warning("%s was not written by this session: set aside", path)
             found.append(path)

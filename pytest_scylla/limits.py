@@ -186,6 +186,6 @@ def reserve_all(budgets: Sequence[Budget], key: str, assumed: float) -> None:
         raise
 
 
-def budget_path(folder: Path, owner: int, name: str) -> Path:
-    """Where a session keeps a budget; `owner` is its process id."""
-    return folder / f"{owner}-{name}{SUFFIX}"
+def budget_path(folder: Path, name: str) -> Path:
+    """Where a session keeps a budget; `folder` is the session's own."""
+    return folder / f"{name}{SUFFIX}"

@@ -13,12 +13,12 @@ from typing import Literal
 
 from filelock import FileLock
 
+from .bases import Base
 from .checks import NOT_FOUND, Check, first_word, is_there, run_check
 from .experiment import StepConfig
 from .recorded import TESTS, Recorded, recorded
 from .results import PipelineResult, StepResult
 from .store import digest, read_model, write_json
-from .workspace import Base
 
 PIPELINE_BASELINE = "pipeline_baseline.json"
 """The pipeline on the task's untouched files, in the results directory."""

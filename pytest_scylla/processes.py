@@ -59,6 +59,8 @@ class Invocation:
     """Whether it gets SIGTERM when its parent dies; what ends soon by itself need not."""
     heard: Callable[[str], object] | None = None
     """Called with every line of the program's standard output, as it comes."""
+    ended: Callable[[], object] | None = None
+    """Called when it has ended, before its output is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ def run(invocation: Invocation, stdout: Path, stderr: Path) -> Finished:
                 terminate(process, 0)
     ended = time.monotonic()
     said, errors = pump.output
+    if invocation.ended is not None:
+        invocation.ended()
     for path, data in ((stdout, said), (stderr, errors)):
         _keep(path, data)
     return Finished(

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from .bases import ATTRIBUTES, BRANCH
+from .gitcommand import git, git_bytes
 from .reading import read_bytes
 from .scratch import scratch
 from .store import remove_tree, text_of, write_bytes
-from .workspace import ATTRIBUTES, BRANCH, git, git_bytes
 
 STEERING = ("conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py")
 """Files that steer pytest and Python. They are the task's: as it has them, or not there."""
@@ -98,7 +99,16 @@ class Recorded:
         for path in _named(self.files, STEERING):
             remove_tree(path)
         for name, content in self._steering.items():
+            self._make_room(name)
             write_bytes(self.files / name, content)
+
+    def _make_room(self, name: str) -> None:
+        """Directories above a file of the task's: no link or file of the work in their place."""
+        for above in list(Path(name).parents)[-2::-1]:
+            folder = self.files / above
+            if folder.is_symlink() or not folder.is_dir():
+                remove_tree(folder)
+                folder.mkdir()
 
     @cached_property
     def _steering(self) -> Mapping[str, bytes]:
@@ -187,12 +197,22 @@ _CONFIG = b"""[core]
 """
 
 
+def _config(lender: Path) -> bytes:
+    """The configuration of a repository whose objects are in the form of the lender's."""
+    if "objectformat = sha256" not in text_of(lender / "config"):
+        return _CONFIG
+    first, rest = _CONFIG.split(b" = 0\n", 1)
+    return first + b" = 1\n" + rest + b"[extensions]\n\tobjectformat = sha256\n"
+
+
 def _repository(lender: Path, commit: str) -> dict[str, bytes]:
     """The files of a repository with one branch at `commit`, and the tags that are there."""
     refs = {f"refs/heads/{BRANCH}": commit, **dict(sorted(_tags(lender).items()))}
+    shallow = text_of(lender / "shallow").encode()
     return {
+        **({"shallow": shallow} if shallow else {}),
         "HEAD": f"ref: refs/heads/{BRANCH}\n".encode(),
-        "config": _CONFIG,
+        "config": _config(lender),
         "info/attributes": ATTRIBUTES.encode(),
         "objects/info/alternates": os.fsencode(f"{lender / 'objects'}\n"),
         "packed-refs": "".join(f"{id} {name}\n" for name, id in refs.items()).encode(),

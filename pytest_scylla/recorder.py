@@ -15,11 +15,11 @@ import pytest
 
 from .collection import SESSION
 from .columns import terminal_width, within
-from .errors import InputError, ScyllaError, UntouchedTaskWarning, disk_error
+from .errors import InputError, ScyllaError, ScyllaWarning, UntouchedTaskWarning, disk_error
 from .plan import Spec
 from .reporting import facts_of
 from .selection import workers
-from .session import LOCKS, inputs_of, merged
+from .session import inputs_of, merged
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -192,7 +192,7 @@ class Recorder:
             if known.results.is_dir():
                 state += f", spent so far {spending(self._earlier(known).executions)}"
             agent = f"agent {settings.agent.adapter}, {self._isolation(known)}"
-            parts.append(f"{place} ({state}; {agent}, judges {judges})")
+            parts.append(f"{place} ({state}; {agent}, judges {judges}{self._left_out(known)})")
         mixed = [line for known in self.known.values() for line in self._shares(known, mixed=True)]
         lines = [*(f"scylla: {part}" for part in parts), *dict.fromkeys(mixed)]
         return within(lines, terminal_width())
@@ -206,6 +206,18 @@ class Recorder:
         found = shares(known.experiment.task.rubric, [(n, n == BY_COMMANDS) for n in names])
         lines = found if len(found) == 3 or not mixed else []
         return [f"scylla: {known.experiment.id}: {line}" for line in lines]
+
+    def _left_out(self, known: Known) -> str:
+        """What of the source's directory no agent sees: the experiment itself lies there."""
+        from .source import local_place, private
+
+        task = known.experiment.task
+        place = local_place(task.source.repo, task.directory)
+        if place is None or not place.is_dir():
+            return ""
+        root = Path(self.config.stash[SESSION].results)
+        paths = private(known.experiment, known.results, root).within(place)
+        return f", source without {' and '.join(paths)}" if paths else ""
 
     def _isolation(self, known: Known) -> str:
         """What keeps the agent in its place, and whether nothing does where something should."""
@@ -260,17 +272,23 @@ class Recorder:
             self.held.append(tenancy)
             remove_containers(known.experiment.settings.isolation, known.results)
             self._earlier(known)
-        self._remove_session_files()
         self._leave_nothing_behind()
 
     def _leave_nothing_behind(self) -> None:
-        """Remove what a dead session left, and see to it that this one leaves no process."""
+        """Remove what a dead session left, and see to it that this one leaves nothing."""
         from . import interruption
         from .processes import SESSION as NAME
         from .reaper import Reaper
-        from .scratch import clean_scratch
+        from .scratch import clean, clean_scratch, held, trouble
 
         clean_scratch()
+        said = trouble()
+        if said is not None:
+            self.config.issue_config_time_warning(ScyllaWarning(said), stacklevel=2)
+        own_files = self.config.stash[SESSION].own_files
+        own_files.parent.mkdir(parents=True, exist_ok=True)
+        clean(own_files.parent)
+        self.ending.enter_context(held(own_files))
         name = f"{self.config.stash[SESSION].stamp}-{os.getpid()}"
         outer = os.environ.get(NAME)
         os.environ[NAME] = name
@@ -295,16 +313,8 @@ class Recorder:
     def pytest_unconfigure(self) -> None:
         """Let go of the results directories."""
         self.ending.close()
-        self._remove_session_files()
         for tenancy in self.held:
             tenancy.leave()
-
-    def _remove_session_files(self) -> None:
-        """Those of this session, and those that killed sessions have left."""
-        if self.held:
-            from .tenancy import remove_session_files
-
-            remove_session_files(Path(self.config.stash[SESSION].results, LOCKS), os.getpid())
 
     def _add_lastfailed(self, ids: Iterable[str]) -> None:
         cache = getattr(self.config, "cache", None)

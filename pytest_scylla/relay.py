@@ -12,6 +12,7 @@ inside there may be nothing else.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import socketserver
@@ -70,13 +71,26 @@ def _serving(
 @contextlib.contextmanager
 def way_out(path: Path, host: str, port: int) -> Iterator[None]:
     """Connect whoever comes to the socket file `path` with `host`:`port`."""
-    with _serving(_Outside(str(path), _Handler), lambda: socket.create_connection((host, port))):
+    with _short(str(path)) as name:
+        server = _Outside(name, _Handler)
+    with _serving(server, lambda: socket.create_connection((host, port))):
         yield
+
+
+@contextlib.contextmanager
+def _short(path: str) -> Iterator[str]:
+    """A path by way of its open directory: the name of a socket has at most 107 bytes."""
+    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+    finally:
+        os.close(folder)
 
 
 def _unix(path: str) -> socket.socket:
     found = socket.socket(socket.AF_UNIX)
-    found.connect(path)
+    with _short(path) as name:
+        found.connect(name)
     return found
 
 

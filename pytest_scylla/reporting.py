@@ -179,7 +179,10 @@ def _keep_error(run: Run, error: BaseException) -> None:
         return
     from .reports.writing import write_run_report
     from .stages import record_failure
+    from .store import links_on_the_way
 
+    if links_on_the_way(run.evaluation.results, run.dir.path):
+        return
     kind = error.kind if isinstance(error, RunError) else type(error).__name__
     record_failure(run, kind, str(error))
     with contextlib.suppress(OSError):

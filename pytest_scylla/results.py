@@ -486,6 +486,10 @@ class AgentEnd(SealedRecord):
     """Of the agent's program."""
     own_files: tuple[str, ...]
     """What is in agent/ by our own doing."""
+    beside: tuple[str, ...] = ()
+    """What was in the run's directory before the agent came: files of a user's, say."""
+    replaced: tuple[str, ...] = ()
+    """Directories of the run that the agent put links in the place of."""
     inputs: Inputs
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from collections import ChainMap
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 EXPERIMENT_FILE = "experiment.yaml"
 LOCKS = ".locks"
 """Beside the results directories: what holds only while a session does."""
+_NAMED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-")
+"""How the name of a results directory begins; its experiment's id follows."""
 _KEYS = (b"id:", b"task:", b"tiers:", b"agent:", b"judges:")
 
 
@@ -72,7 +76,8 @@ class Session:
     @property
     def own_files(self) -> Path:
         """What the workers of this session tell each other, while it lasts."""
-        return Path(self.results, ".locks", f"{self.owner}-session")
+        name = hashlib.sha256(self.secret.encode()).hexdigest()[:12]
+        return Path(self.results, LOCKS, f"session-{name}")
 
     def to_json(self) -> str:
         """As one string, for a worker."""
@@ -128,7 +133,7 @@ def newest_results(root: Path, experiment: Experiment) -> Path | None:
 
 def _belongs(place: Path, root: Path, experiment: Experiment) -> bool:
     """A results directory names its experiment; one from elsewhere goes by its id alone."""
-    if not place.name[:4].isdigit() or len(place.name) != len(experiment.id) + 20:
+    if not _NAMED.fullmatch(place.name.removesuffix(experiment.id)) or not place.is_dir():
         return False
     if experiment.agent_name and (place / "config").is_dir():
         return False  # made when the experiment had one agent
@@ -352,12 +357,11 @@ class Loaded:
     def _budgets(self, session: Session) -> Iterator[Budget]:
         """The session's budget, and that of the experiment."""
         own = self.experiment.settings.budget_usd
-        folder, owner = Path(session.results, LOCKS), session.owner or os.getpid()
         for name, limit in {"_session": session.budget, self.experiment.id: own}.items():
             if limit is not None:
                 from .limits import Budget, budget_path
 
-                yield Budget(budget_path(folder, owner, name), limit)
+                yield Budget(budget_path(session.own_files, name), limit)
 
 
 class Inputs:

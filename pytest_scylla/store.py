@@ -7,6 +7,7 @@ name and moved into place. What was paid for is also synced to disk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,19 @@ Model = TypeVar("Model", bound=BaseModel)
 TEMPORARY = ".writing-"
 """Prefix of half-written files; a crash may leave some, and they mean nothing."""
 
+_TEMPORARY = re.compile(r"\.writing-(\d+)-([0-9a-f]{8})-(.+)", re.DOTALL)
+
+
+def _temporary(process: int, name: str) -> str:
+    """What `name` is called while a process writes it: no file of a user's is called so."""
+    mark = hashlib.sha256(f"pytest-scylla {process} {name}".encode("utf-8", "surrogateescape"))
+    return f"{TEMPORARY}{process}-{mark.hexdigest()[:8]}-{name}"
+
+
+def _is_temporary(name: str) -> bool:
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and name == _temporary(int(found[1]), found[3])
+
 
 def now() -> str:
     """The current time in UTC, ISO 8601."""
@@ -38,7 +52,7 @@ def now() -> str:
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write `data` to `path` atomically; with `sync`, also flush it to the disk."""
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{name}")
+    temporary = os.path.join(folder, _temporary(os.getpid(), name))
     try:
         file = _created(temporary)
         try:
@@ -57,13 +71,18 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
 
 
 def _created(path: str) -> int:
-    """A new file, open to be written, and its directory where there is none yet."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    """A new file, open to be written, and its directory where there is none yet.
+
+    What is there of that name is an earlier process's, or leads elsewhere: it is not written to.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         return os.open(path, flags, 0o666)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)
+    return os.open(path, flags, 0o666)
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
@@ -148,38 +167,73 @@ def digest(value: Any) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
 
-def digest_tree(root: Path, ignored: Sequence[str] = (), without: Sequence[str] = ()) -> str:
-    """Digest of all names, modes and contents of files and links below a directory, without
-    `ignored` names and without the paths `without`.
+def digest_tree(root: Path, ignored: Sequence[str] = (), left_out: Sequence[str] = ()) -> str:
+    """Digest of all names, modes and contents below a directory, of what `entries_below` finds.
 
-    Raises OSError where a file or directory cannot be read.
+    Pipes, sockets and devices count by their kind; nothing waits for what they hold.
     """
     entries = []
-    for folder, folders, names in os.walk(root, onerror=_raised):
-        above = os.path.relpath(folder, root)
-        kept = [n for n in folders if n not in ignored and _path(above, n) not in without]
-        folders[:] = sorted(kept)
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        for name in sorted([*names, *links]):
-            path, place = Path(folder, name), _path(above, name)
-            mode = path.lstat().st_mode
-            if place in without or not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-                continue
-            content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(mode) else read_bytes(path)
-            entries.append((place, bool(mode & 0o100), digest(content)))
+    for path in entries_below(root, ignored, left_out):
+        with contextlib.suppress(FileNotFoundError):
+            facts = path.lstat()
+            executable = bool(facts.st_mode & 0o100)
+            entries.append((str(path.relative_to(root)), executable, _digest_of(path, facts)))
     return digest(entries)
 
 
-def _path(above: str, name: str) -> str:
-    return name if above == "." else f"{above}/{name}"
+def entries_below(
+    root: Path,
+    ignored: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+    onerror: Callable[[OSError], object] | None = None,
+) -> Iterator[Path]:
+    """All files, links and the like below a directory, in a fixed order; no link is followed.
+
+    Without what is called as one of `ignored`, and without the paths `left_out` (relative to
+    `root`). `onerror` hears of directories that cannot be read.
+    """
+    for folder, folders, names in os.walk(root, onerror=onerror):
+        above = os.path.relpath(folder, root)
+        skipped = set(ignored)
+        skipped |= {os.path.basename(path) for path in left_out if _above(path) == above}
+        folders[:] = sorted(name for name in folders if name not in skipped)
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*names, *links]):
+            if name not in skipped:
+                yield Path(folder, name)
 
 
-def _raised(error: OSError) -> None:
-    raise error
+def _above(path: str) -> str:
+    return os.path.dirname(path) or "."
+
+
+READ_UP_TO = 4 * 2**30
+"""Bytes of the largest file that is read for a digest; a larger one counts by size and time."""
+
+
+def _digest_of(path: Path, facts: os.stat_result) -> str:
+    if stat.S_ISLNK(facts.st_mode):
+        return digest(os.fsencode(os.readlink(path)))
+    if not stat.S_ISREG(facts.st_mode):
+        return digest(["neither file nor link", stat.S_IFMT(facts.st_mode)])
+    if facts.st_size > READ_UP_TO:
+        return digest([facts.st_size, facts.st_mtime_ns])
+    try:
+        with open(path, "rb", opener=_unwaiting) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except PermissionError:
+        return digest("cannot be read")
+
+
+def _unwaiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a tree (or file, link, pipe), also where an agent took away its write permission."""
+    """Delete a tree (or file, link, pipe), also where an agent took away its write permission.
+
+    Raises OSError where a file system is mounted in it: what is on that is not ours.
+    """
 
     def force(function: Any, failed: str, _error: Any) -> None:
         os.chmod(os.path.dirname(failed), 0o700)
@@ -189,15 +243,46 @@ def remove_tree(path: Path) -> None:
 
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
-    elif sys.version_info >= (3, 12):
+        return
+    if _is_mounted_in(path):
+        raise OSError(errno.EBUSY, "a file system is mounted in it", str(path))
+    if sys.version_info >= (3, 12):
         shutil.rmtree(path, onexc=force)
     else:
         shutil.rmtree(path, onerror=force)
 
 
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+def _is_mounted_in(path: Path) -> bool:
+    """Whether something is mounted at a directory or below it (Linux: proc(5), mountinfo)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    place = os.fsencode(os.path.realpath(path))
+    points = (_OCTAL.sub(lambda sign: bytes([int(sign[1], 8)]), line.split()[4]) for line in lines)
+    return any(point == place or point.startswith(place + b"/") for point in points)
+
+
 def left_digest(answer: str, patch: str) -> str:
     """Digest of what an agent left."""
     return digest([answer, patch])
+
+
+def own_directory(path: Path) -> None:
+    """Make a directory of ours, with those above it, where there is none. A link in its place goes
+    away: nothing is written to where it leads."""
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def links_on_the_way(root: Path, path: Path) -> list[Path]:
+    """The links among the directories from below `root` down to `path`."""
+    way = [path, *path.parents]
+    return [place for place in reversed(way[: way.index(root)]) if place.is_symlink()]
 
 
 class RunDir:
@@ -312,7 +397,8 @@ class RunDir:
     def set_aside(
         self, before: Callable[[Path, Path], None] = lambda here, place: None
     ) -> Path | None:
-        """Move what an earlier execution left to `attempts/attempt_NN/`, whole.
+        """Move what an earlier execution left to `attempts/attempt_NN/`, whole; files of others
+        stay where they are.
 
         Returns the new place, or None where there was nothing to keep.
         `before` is called with where all lies and where it will, before it gets that name.
@@ -323,7 +409,8 @@ class RunDir:
         if not entries and not self.moving.is_dir():
             return None
         place = self.attempts / f"attempt_{max(self.attempt_numbers(), default=0) + 1:02d}"
-        self.moving.mkdir(parents=True, exist_ok=True)
+        own_directory(self.attempts)
+        own_directory(self.moving)
         for name in entries:
             os.replace(self.path / name, self.moving / name)
         before(self.moving, place)
@@ -332,11 +419,21 @@ class RunDir:
 
     def _to_set_aside(self) -> list[str]:
         try:
-            names = [n for n in os.listdir(self.path) if n not in KEPT_IN_PLACE]
+            names = [name for name in os.listdir(self.path) if is_of_run(name)]
         except FileNotFoundError:
             return []
-        names = [name for name in names if not name.startswith(TEMPORARY)]
         return sorted(names, key=lambda name: name != self.run_result.name)
+
+    def discard_agent(self) -> None:
+        """Remove what an execution left in agent/ that came to nothing."""
+        if self.agent.is_symlink():
+            self.agent.unlink()
+            return
+        for name in OF_AGENT:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                remove_tree(self.agent / name)
+        with contextlib.suppress(OSError):
+            self.agent.rmdir()
 
     @property
     def ended(self) -> Path:
@@ -344,7 +441,28 @@ class RunDir:
         return self.path / "agent" / "ended.json"
 
 
-KEPT_IN_PLACE = frozenset({"attempts"})
+OF_RUN = frozenset(
+    {
+        *("agent", "judge", "workspace", "workspace.git", "workspace.index"),
+        *("pipeline.json", "run_result.json", "error.json", "report.json", "report.md"),
+        *("task_prompt.md", "judge_prompt.md"),  # ProjectScylla's
+    }
+)
+"""What an execution leaves in a run's directory; anything else there is somebody else's."""
+
+OF_AGENT = frozenset(
+    {
+        *("prompt.md", "replay.sh", "started.json", "ended.json", "stdout.log", "stderr.log"),
+        *("timing.json", "MODEL.md", "output.txt", "changes.patch", "command_log.json"),
+        *("transcript.jsonl", "result.json"),
+    }
+)
+"""What an execution leaves in agent/."""
+
+
+def is_of_run(name: str) -> bool:
+    """Whether an execution has left it in the run's directory."""
+    return name in OF_RUN or name.rstrip("_") == "tampering"
 
 
 def clean_temporary(root: Path) -> None:
@@ -352,6 +470,7 @@ def clean_temporary(root: Path) -> None:
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name not in ("workspace", "workspace.git")]
         for name in names:
-            if name.startswith(TEMPORARY):
+            path = os.path.join(folder, name)
+            if _is_temporary(name) and os.path.isfile(path) and not os.path.islink(path):
                 with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(folder, name))
+                    os.unlink(path)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from .errors import ScyllaError
 from .processes import alive, sweep
-from .store import clean_temporary, now, read_json, remove_tree, write_json
+from .store import clean_temporary, now, read_json, write_json
 
 FOLDER = ".locks"
 
@@ -28,6 +28,8 @@ class Tenancy:
         folder = results.parent / FOLDER
         self._lock = FileLock(folder / f"{results.name}.lock")
         self._owner = folder / f"{results.name}.json"
+        self._made_root = False
+        """The results root was not there: where it stays empty, it goes away again."""
 
     def take(self) -> None:
         """Hold the directory, and end the processes that a dead session left in it.
@@ -35,7 +37,7 @@ class Tenancy:
         Raises ScyllaError with the holder's process id and host, where another session has it.
         """
         try:
-            self._owner.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folders()
             self._lock.acquire(timeout=0)
             was_killed = self._owner.exists()
             self._say({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
@@ -52,6 +54,10 @@ class Tenancy:
             sweep(self.results)
             if was_killed:
                 clean_temporary(self.results)
+
+    def _make_folders(self) -> None:
+        self._made_root = not self.results.parent.exists()
+        self._owner.parent.mkdir(parents=True, exist_ok=True)
 
     def _say(self, owner: dict[str, Any]) -> None:
         write_json(self._owner, owner)
@@ -77,7 +83,8 @@ class Tenancy:
         with contextlib.suppress(OSError):
             Path(self._lock.lock_file).unlink()
             self._owner.parent.rmdir()
-            self.results.parent.rmdir()
+            if self._made_root:
+                self.results.parent.rmdir()
 
 
 def is_over(results: Path, owner: int) -> bool:
@@ -87,12 +94,3 @@ def is_over(results: Path, owner: int) -> bool:
     """
     said = read_json(results.parent / FOLDER / f"{results.name}.json") or {}
     return (said.get("pid") == owner and "ending" in said) or not alive(owner)
-
-
-def remove_session_files(folder: Path, owner: int) -> None:
-    """Remove what the workers of a session told each other (budgets, providers, preflights): of
-    the session that ends, and of those that were killed."""
-    for path in [*folder.glob("*.budget.*"), *folder.glob("*-session")]:
-        number = path.name.partition("-")[0]
-        if number.isdigit() and (int(number) == owner or not alive(int(number))):
-            remove_tree(path)

@@ -63,7 +63,7 @@ class ResultsTree:
 
     def tiers(self) -> list[str]:
         """The tiers: in the order of the configuration, then what else is there."""
-        there = {name for root in self.roots for name in folders(root)} - OTHERS
+        there = {name for root in self.roots for name in own_folders(root)} - OTHERS
         known = [str(tier) for tier in self.config.get("tiers_to_run") or ()]
         return [t for t in known if t in there] + sorted(there - set(known))
 
@@ -73,7 +73,7 @@ class ResultsTree:
 
     def subtests(self, tier: str) -> list[str]:
         """The directory names of a tier's subtests."""
-        return sorted({name for root in self.roots for name in folders(root / tier)})
+        return sorted({name for root in self.roots for name in own_folders(root / tier)})
 
     def subtest(self, tier: str, subtest: str) -> Path:
         """The directory of a subtest."""
@@ -85,7 +85,7 @@ class ResultsTree:
         found: dict[str, RunDir] = {}
         for root in self.roots:
             above = root / place
-            for name in folders(above):
+            for name in own_folders(above):
                 if _RUN.fullmatch(name):
                     found.setdefault(name, RunDir(above / name))
         return [found[name] for name in sorted(found, key=lambda name: int(name[4:]))]
@@ -129,9 +129,17 @@ def _title(path: Path) -> str:
 
 def is_results_tree(path: Path) -> bool:
     """Whether a directory is a results directory, and not one that holds such."""
-    if (path / "checkpoint.json").is_file():
+    tree = ResultsTree(path)
+    if tree.checkpoint.keys() >= {"experiment_id", "completed_runs"}:
         return True
-    return next(ResultsTree(path).all_runs(), None) is not None
+    if "experiment_id" in tree.config:
+        return True
+    return any(_is_run(run) for _, _, run in tree.all_runs())
+
+
+def _is_run(run: RunDir) -> bool:
+    """There is something of an agent or a verdict: other programs have a `run_01`, too."""
+    return run.agent.is_dir() or run.run_result.is_file()
 
 
 def trees_of_agents(path: Path) -> list[Path]:
@@ -144,6 +152,11 @@ def trees_of_agents(path: Path) -> list[Path]:
 def _is_of_agent(place: Path) -> bool:
     said = str(ResultsTree(place).config.get("experiment_id"))
     return said.endswith(f"/{place.name}")
+
+
+def own_folders(path: Path | str) -> list[str]:
+    """As `folders`, without links: what a session writes goes nowhere else."""
+    return [name for name in folders(path) if not os.path.islink(f"{path}/{name}")]
 
 
 def folders(path: Path | str) -> list[str]:

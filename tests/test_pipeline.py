@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pytest_scylla.bases import Base
 from pytest_scylla.experiment import Source, StepConfig
+from pytest_scylla.gitcommand import git
 from pytest_scylla.pipeline import PYTHON, baseline, compared, pipeline_inputs, run_pipeline
 from pytest_scylla.recorded import Origin, Recorded, recorded
 from pytest_scylla.results import PipelineResult
 from pytest_scylla.store import read_model
-from pytest_scylla.workspace import Base, Sources, git
+from pytest_scylla.workspace import Sources
 from tests.support.examples import commit, make_repository, write_files
 
 

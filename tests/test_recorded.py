@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pytest_scylla.checks import run_check
+from pytest_scylla.gitcommand import git
 from pytest_scylla.recorded import recorded
-from pytest_scylla.workspace import git
 from tests.support.examples import commit, make_repository, read_tree, write_files
 
 Changed = Callable[[Path], None]
@@ -184,3 +185,28 @@ def test_attributes_that_the_agent_left_turn_no_line_ends(
         shell(found.files, "git add -A && git stash -q && git stash pop -q")
         assert (found.files / "a.txt").read_bytes() == b"1\n"
         assert read_tree(found.files / "src") == files
+
+
+@pytest.mark.parametrize("place", ["tests", "src"])
+def test_nothing_is_written_where_links_of_the_work_lead(
+    base: tuple[Path, str], tmp_path: Path, place: str
+) -> None:
+    outside = write_files(tmp_path / "outside", {"conftest.py": "mine", "test_a.py": "mine"})
+    before = read_tree(outside)
+
+    def change(files: Path) -> None:
+        shutil.rmtree(files / place)
+        (files / place).symlink_to(outside)
+        write_files(files, {"conftest.py": "the agent's"})
+
+    def again(files: Path) -> None:
+        shutil.rmtree(files / place, ignore_errors=True)
+        (files / place).symlink_to(outside)
+
+    with recorded(*left(base, tmp_path / "patch", change)) as found:
+        assert read_tree(outside) == before
+        again(found.files)  # as the work may do within a check
+        found.undo_steering()
+        found.put_back(["tests/**", "src/**"])
+        assert (found.files / "tests/conftest.py").read_text() == "# the task's\n"
+    assert read_tree(outside) == before

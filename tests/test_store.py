@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_scylla import store
 from pytest_scylla.reading import names_within, read_bytes, read_within
 from pytest_scylla.results import RunFailure, TokenStats
 from pytest_scylla.store import (
@@ -169,11 +170,8 @@ def assert_whole(path: Path) -> None:
     assert content == content[:1] * len(content)
 
 
-def test_only_half_written_files_are_cleaned_away(tmp_path: Path) -> None:
-    write_files(tmp_path, {f"{TEMPORARY}7-a.json": "{", "a.json": "{}", "deep/b.json": "{}"})
-    clean_temporary(tmp_path)
+def test_there_may_be_nothing_to_clean(tmp_path: Path) -> None:
     clean_temporary(tmp_path / "missing")
-    assert sorted(read_tree(tmp_path)) == ["a.json", "deep/b.json"]
 
 
 # -- digests ---------------------------------------------------------------------------------------
@@ -283,8 +281,12 @@ def test_a_file_in_the_place_of_a_tree_is_removed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-names = st.text("abc", min_size=1, max_size=3).filter(lambda name: name != "attempts")
-paths = st.lists(names, min_size=1, max_size=3).map("/".join)
+names = st.text("abc", min_size=1, max_size=3)
+paths = st.builds(
+    lambda first, more: "/".join([first, *more]),
+    st.sampled_from(["agent", "judge", "workspace", "run_result.json", "tampering_"]),
+    st.lists(names, max_size=2),
+)
 trees = st.dictionaries(paths, st.binary(max_size=20), min_size=1, max_size=6).filter(
     lambda tree: not any(a.startswith(f"{b}/") for a in tree for b in tree)
 )
@@ -318,9 +320,50 @@ def test_half_written_files_are_no_attempt(tmp_path: Path) -> None:
     assert run.set_aside() is None
 
 
+def cut_off_while_writing(folder: Path, name: str) -> None:
+    """What a process leaves that is killed before it moves a file into place."""
+    child = os.fork()
+    if not child:
+        os.replace = lambda *_: os._exit(0)
+        write_text(folder / name, "half")
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_only_half_written_files_of_ours_are_removed(tmp_path: Path) -> None:
+    mine = {
+        f"{TEMPORARY}7-a.json": "mine", ".writing-notes": "mine",
+        f"{TEMPORARY}7-01234567-a.json": "mine", f"{TEMPORARY}7-01234567-a/b": "mine",
+    }  # fmt: skip
+    write_files(tmp_path, mine)
+    before = read_tree(tmp_path)
+    for name in ("result.json", "ü\n"):
+        cut_off_while_writing(tmp_path, name)
+    assert len(os.listdir(tmp_path)) == len(mine) + 2
+    clean_temporary(tmp_path)
+    assert read_tree(tmp_path) == before
+
+
+def test_a_file_is_never_written_through_a_link(tmp_path: Path) -> None:
+    """The name under which it is written can be foretold."""
+    write_files(tmp_path, {"mine": "mine"})
+    (tmp_path / store._temporary(os.getpid(), "result.json")).symlink_to("mine")
+    write_text(tmp_path / "result.json", "ours")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "result.json").read_text() == "ours"
+
+
+def test_what_is_not_of_an_execution_stays_when_a_run_is_set_aside(tmp_path: Path) -> None:
+    run = RunDir(write_files(tmp_path / "run_01", {"agent/a": "1", "notes.txt": "mine"}))
+    assert run.set_aside() == run.attempts / "attempt_01"
+    assert (run.path / "notes.txt").read_text() == "mine"
+
+
 def test_a_new_attempt_never_takes_the_place_of_one_that_is_there(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run_01")
-    write_files(run.path, {"attempts/attempt_07/a": "old", "attempts/notes": "x", "a": "new"})
+    write_files(
+        run.path, {"attempts/attempt_07/a": "old", "attempts/notes": "x", "error.json": "new"}
+    )
     assert run.set_aside() == run.attempts / "attempt_08"
     assert run.attempt_numbers() == [7, 8]
     assert (run.attempts / "attempt_07" / "a").read_text() == "old"

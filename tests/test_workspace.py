@@ -230,9 +230,11 @@ def test_a_plain_directory_becomes_a_repository_of_one_commit(
     assert read_tree(checkout.path) == expected
 
 
-def test_of_a_plain_directory_all_is_taken_but_what_python_and_git_leave(tmp_path: Path) -> None:
+def test_of_a_plain_directory_what_python_pytest_and_git_leave_is_not_taken(
+    tmp_path: Path,
+) -> None:
     kept = {".gitignore": "*.log\n", "a.log": "kept", "sub/.hidden": "kept"}
-    left = {"__pycache__/a.pyc": "", "sub/__pycache__/b.pyc": ""}
+    left = {"__pycache__/a.pyc": "", "sub/__pycache__/b.pyc": "", ".pytest_cache/v/c": ""}
     write_files(tmp_path / "files", {**kept, **left})
     base = Sources(tmp_path / "results").base(Source(repo="files"), tmp_path, "pin")
     names = git(base.repository, "ls-tree", "-r", "--name-only", base.commit).split()
@@ -625,20 +627,6 @@ def test_a_link_in_the_place_of_a_workspace_is_not_followed(
     assert (outside / "private.txt").read_text() == "private"
 
 
-def test_a_task_with_a_submodule_starts_unchanged(tmp_path: Path) -> None:
-    repository = make_repository(tmp_path / "source")
-    commit(repository, "one", {"a": "1", ".gitmodules": '[submodule "n"]\n\tpath = n\n\turl = n\n'})
-    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},n")
-    git(repository, "commit", "-q", "-m", "two")
-    sources = Sources(tmp_path / "results")
-    base = sources.base(Source(repo="source"), tmp_path, "pin")
-    made = Checkout(tmp_path / "run_01", sources.setup(base, make_setup(tmp_path / "tiers")))
-    made.create()
-    assert made.patch() == b""
-    agent(made.path, "echo more > a; echo x > n/f")
-    assert b"+more" in made.patch()
-
-
 ATTRIBUTES = [
     "* text=auto",
     "* text eol=crlf",
@@ -967,6 +955,57 @@ def test_what_links_of_an_agent_point_to_is_left_alone(
     checkout.path.symlink_to(outside)
     again(checkout)
     assert read_tree(outside) == before
+
+
+def relocated(checkout: Checkout) -> None:
+    place = checkout.path.parent.with_name("attempt")
+    place.mkdir()
+    for name in ("workspace", "workspace.git"):
+        if os.path.lexists(checkout.path.parent / name):
+            os.replace(checkout.path.parent / name, place / name)
+    checkout.relocate(place, place)
+
+
+BESIDE = ["workspace.git", "workspace.git/worktrees", "workspace.git/worktrees/workspace",
+          "workspace.git/refs", "workspace.git/objects", "workspace.index",
+          "workspace"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "again", [Checkout.reset, Checkout.create, Checkout.remove, Checkout.patch, relocated]
+)
+@pytest.mark.parametrize("place", BESIDE)
+def test_what_lies_beside_a_workspace_is_made_again_and_never_followed(
+    checkout: Checkout, tmp_path: Path, place: str, again: Callable[[Checkout], object]
+) -> None:
+    mine = {"gitdir": "mine", "HEAD": "mine", "index": "mine", "a.lock": "mine", "heads/main": "x",
+            "workspace/gitdir": "mine", "worktrees/workspace/HEAD": "mine",
+            ".git": "mine"}  # fmt: skip
+    outside = write_files(tmp_path / "outside", mine)
+    before = listing(outside)
+    target = outside / "index" if place == "workspace.index" else outside
+    agent(checkout.path.parent, f"rm -rf {place}; ln -s {target} {place}")
+    again(checkout)
+    assert listing(outside) == before
+    assert sorted(outside.rglob(".git")) == [outside / ".git"]
+    assert (outside / ".git").read_text() == "mine"
+    if again in (Checkout.reset, Checkout.create):
+        assert checkout.exists
+        assert checkout.patch() == b""
+        assert git(checkout.path, "status", "--porcelain") == ""
+
+
+def test_a_directory_called_workspace_that_is_not_ours_gets_another_name(
+    start: SetupRepository, tmp_path: Path
+) -> None:
+    mine = write_files(tmp_path / "run_01" / "workspace", {"a": "mine"})
+    before = read_tree(mine)
+    made = Checkout(tmp_path / "run_01", start)
+    made.create()
+    assert read_tree(tmp_path / "run_01" / "workspace.before") == before
+    assert made.exists
+    made.remove()
+    assert os.listdir(tmp_path / "run_01") == ["workspace.before"]
 
 
 def test_unchanged_files_stay_in_place_when_a_workspace_is_reset(checkout: Checkout) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..statistics import implementation_rate, mean, median
-from ..store import now, read_json, write_bytes, write_json, write_text
+from ..store import now, own_directory, read_json, write_bytes, write_json, write_text
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary
 from .table import COLUMNS, Row, rows_of
 from .text import for_spreadsheet
@@ -50,6 +50,7 @@ def write_exports(experiment: ExperimentSummary, *, keep: bool = False) -> list[
     ):
         return None
     rows = rows_of(experiment)
+    own_directory(folder)
     for name, (head, lines) in tables(experiment, rows).items():
         path = folder / f"{name}.csv"
         if not (keep and path.exists()):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..statistics import Unknown, scipy_is_there
-from ..store import digest, text_of, write_text
+from ..store import digest, own_directory, text_of, write_text
 from . import charts as drawn
 from .advice import Advice, Rival, advice, advice_on_agents
 from .comparison import Comparison
@@ -82,6 +82,7 @@ def write_page(
         return
     parts = components(experiment)
     pictures = drawn.charts(experiment, panel, parts)
+    own_directory(experiment.path / CHARTS)
     for name, svg in pictures.items():
         write_text(experiment.path / CHARTS / f"{name}.svg", svg)
     write_text(path, page(experiment, money_spent, panel, against, parts, pictures, made_from))

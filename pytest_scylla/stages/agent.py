@@ -42,10 +42,11 @@ from ..scratch import scratch
 from ..store import (
     digest,
     left_digest,
+    links_on_the_way,
     now,
+    own_directory,
     read_json,
     read_model,
-    remove_tree,
     text_of,
     write_bytes,
     write_json,
@@ -242,7 +243,7 @@ def clear(run: Run) -> None:
         if had_agent(run) and not _was_refused(run):
             run.dir.set_aside(run.checkout().relocate)
         else:
-            remove_tree(run.dir.agent)
+            run.dir.discard_agent()
             run.dir.error.unlink(missing_ok=True)
 
 
@@ -262,9 +263,11 @@ def _execute(run: Run, workspace: Path, provider: Provider | None) -> AgentResul
         version = run.evaluation.agent.version()
         heed_the_end(run)
         _require_room(run)
+        replaced: list[str] = []
         own_files = _announce(run, invocation)
+        beside = tuple(os.listdir(run.dir.path))
         with _kept_if_cut_off(run, invocation), _disk_guard(run, home) as guard:
-            finished = _run(_heard(invocation, run, provider), run, home)
+            finished = _run(_heard(invocation, run, provider), run, home, replaced)
             heed_the_end(run)
         if guard.exceeded:
             finished = replace(finished, timed_out=True)  # as any limit of ours
@@ -276,7 +279,9 @@ def _execute(run: Run, workspace: Path, provider: Provider | None) -> AgentResul
             silence_seconds=finished.silence,
             version=version,
             own_files=own_files,
+            beside=beside,
             inputs=run.agent_inputs(),
+            replaced=tuple(replaced),
         )
         write_json(directory.ended, run.sealed(end), sync=run.evaluation.agent.paid)
         return _conclude(run, job, invocation, finished, end)
@@ -420,11 +425,13 @@ def _announce(run: Run, invocation: Invocation) -> tuple[str, ...]:
     return (*os.listdir(directory), "stdout.log", "stderr.log", run.dir.ended.name)
 
 
-def _run(invocation: Invocation, run: Run, home: Path) -> Finished:
-    """The program in its place, to its end."""
+def _run(invocation: Invocation, run: Run, home: Path, replaced: list[str]) -> Finished:
+    """The program in its place, to its end. `replaced` gets the directories of the run that it put
+    links in the place of."""
     isolation, directory = run.evaluation.experiment.settings.isolation, run.dir.agent
     try:
         with isolated(isolation, invocation, _grounds(run, home)) as placed:
+            placed = replace(placed, ended=lambda: replaced.extend(_own_again(run)))
             return run_program(placed, directory / "stdout.log", directory / "stderr.log")
     except OSError as error:
         full = disk_error(error) if error.filename is None else None
@@ -432,6 +439,18 @@ def _run(invocation: Invocation, run: Run, home: Path) -> Finished:
             raise full from None
         program = invocation.argv[0]
         raise RunError.of("no_cli", f"cannot start {program}: {error.strerror}") from None
+
+
+def _own_again(run: Run) -> list[str]:
+    """Put a directory in the place of every link that an agent put on the way to its logs."""
+    found = []
+    for path in (run.dir.agent, run.dir.judge, run.dir.attempts):
+        for place in links_on_the_way(run.evaluation.results, path):
+            log.warning("%s: a link to %s, not made by us", place, os.readlink(place))
+            found.append(os.path.relpath(place, run.dir.path))
+            own_directory(place)
+    own_directory(run.dir.agent)
+    return found
 
 
 def _grounds(run: Run, home: Path) -> Grounds:
@@ -461,17 +480,18 @@ def _disk_guard(run: Run, home: Path) -> DiskGuard:
 
 def _set_tampering_aside(run: Run, end: AgentEnd) -> tuple[str, ...]:
     """Move what the agent left above its workspace out of the way: it is reported, never read."""
-    strange = [n for n in sorted(os.listdir(run.dir.path)) if n not in OWN_FILES]
+    known = OWN_FILES.union(end.beside)
+    strange = [n for n in sorted(os.listdir(run.dir.path)) if n not in known]
     inside = sorted(set(os.listdir(run.dir.agent)) - set(end.own_files))
     found = [*strange, *(f"agent/{name}" for name in inside)]
     place = run.dir.path / "tampering"
     if found:
-        while place.exists():
+        while os.path.lexists(place):
             place = place.with_name(place.name + "_")
         for name in found:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(run.dir.path / name, place / name)
-    names = tuple(map(printable, found))
+    names = (*end.replaced, *map(printable, found))
     if names:
         log.warning("%s: set aside, not written by us: %s", run.dir.path, ", ".join(names))
     return names

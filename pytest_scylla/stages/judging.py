@@ -29,7 +29,7 @@ from ..results import (
 )
 from ..scoring import score_categories, total_score
 from ..status import was_not_asked
-from ..store import digest, now, read_model, remove_tree, text_of, write_json, write_text
+from ..store import digest, now, own_directory, read_model, text_of, write_json, write_text
 from ..tree import folders
 from .budget import reserve, settle
 from .ending import heed_the_end
@@ -151,11 +151,13 @@ def _set_slot_aside(run: Run, slot: Path) -> None:
     if not slot.is_dir() or not os.listdir(slot):
         return
     if was_not_asked(slot):
-        remove_tree(slot)
+        (slot / "judgment.json").unlink()
         return
     number = max(_attempt_numbers(slot), default=0) + 1
+    while os.path.lexists(_attempt(slot, number)):
+        number += 1
     place = _attempt(slot, number)
-    place.parent.mkdir(exist_ok=True)
+    own_directory(place.parent)
     os.replace(slot, place)
 
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from ..errors import RunError
 from ..evaluation import Run
-from ..store import text_of, write_text
+from ..store import links_on_the_way, text_of, write_text
 
 log = logging.getLogger("pytest_scylla")
 
@@ -107,4 +107,16 @@ def reserved(run: Run) -> Iterator[None]:
     for itself, so it is never another session's).
     """
     with FileLock(_lock_path(run, run.name)):
+        _require_directories(run)
         yield
+
+
+def _require_directories(run: Run) -> None:
+    """Raise RunError where a link stands for a directory of the run: it may lead anywhere."""
+    for path in (run.dir.agent, run.dir.judge, run.dir.attempts):
+        for link in links_on_the_way(run.evaluation.results, path):
+            raise RunError.of(
+                "damaged",
+                f"{link} is a link: nothing is written to where it leads",
+                "put the directory itself in its place, or remove the link",
+            )

@@ -143,13 +143,13 @@ def test_a_killed_session_takes_no_reservation_along_and_its_logs_are_counted(
     signal_group(session, signal.SIGKILL)
     session.wait()
     locks = paid.results.parent / ".locks"
-    assert list(locks.glob("*.budget.jsonl"))
+    assert list(locks.glob("session-*/*.budget.jsonl"))
     paid.run("--collect-only").stdout.fnmatch_lines(
         "scylla:*spent so far $0.0030 (1 cut off: as far as their logs show)*"
     )
     paid.write_agent(TELLS)
     paid.run("--scylla-budget", "1.5").assert_outcomes(passed=1)
-    assert not list(locks.glob("*budget*"))
+    assert not list(locks.rglob("*budget*"))
     assert spent(paid) == pytest.approx(0.753)
 
 

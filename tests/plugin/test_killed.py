@@ -243,7 +243,7 @@ def scratch_of(toy: Experiment) -> list[Path]:
     """The HOME of the agent that works."""
     environ = Path(f"/proc/{toy.pids[-2]}/environ").read_bytes().split(b"\0")
     (home,) = [Path(v[5:].decode()) for v in environ if v.startswith(b"HOME=")]
-    assert home.parent.name.startswith("home-")
+    assert home.name.startswith("home-")
     assert home.is_dir()
     return [home]
 
