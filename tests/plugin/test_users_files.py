@@ -137,3 +137,19 @@ def test_what_an_agent_links_in_the_place_of_its_runs_directories_is_not_followe
     result = toy.run("--scylla-from", "agent", *IN_PROCESS)
     assert "Traceback" not in result.stdout.str()
     assert {p: p.read_text() for p in outside.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("option", [(), ("-W", "error")])
+def test_temporary_files_that_are_not_cleaned_are_told_once(
+    pytester: pytest.Pytester,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: tuple[str, ...],
+) -> None:
+    (tmp_path / f"pytest-scylla-{os.getuid()}").mkdir(mode=0o755)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    result = Experiment(pytester).run(*TWO_WORKERS, *option)
+    said = result.stdout.str() + result.stderr.str()
+    assert said.count("is not a directory of yours with mode 700") == 1
+    assert "Traceback" not in said
+    assert result.ret == (pytest.ExitCode.USAGE_ERROR if option else pytest.ExitCode.OK)
