@@ -40,6 +40,9 @@ HANDED_ON = ("packed-refs", "shallow")
 """Files of a base that repositories which borrow its objects have as well: tags, and where a
 shallow history ends."""
 
+LAYOUT = 2
+"""What bases hold; those of an earlier version are made again."""
+
 ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n"
 """Files are the blobs, byte for byte, whatever a .gitattributes says: patches restore exactly."""
 

@@ -456,6 +456,7 @@ class Evaluation:
         path = self.results / "config" / "experiment.json"
         kept, config = read_json(path) or {}, self.configuration()
         if {**kept, "created_at": None} != {**config, "created_at": None}:
+            own_directory(path.parent)
             write_json(path, {**config, "created_at": kept.get("created_at", now())})
 
     def configuration(self) -> dict[str, object]:

@@ -282,9 +282,7 @@ class Recorder:
         from .scratch import clean, clean_scratch, held, trouble
 
         clean_scratch()
-        said = trouble()
-        if said is not None:
-            self.config.issue_config_time_warning(ScyllaWarning(said), stacklevel=2)
+        self._warn(trouble())
         own_files = self.config.stash[SESSION].own_files
         own_files.parent.mkdir(parents=True, exist_ok=True)
         clean(own_files.parent)
@@ -296,6 +294,14 @@ class Recorder:
         self.ending.callback(Reaper(name).dismiss)
         interruption.heed()
         self.ending.callback(interruption.unheed)
+
+    def _warn(self, said: str | None) -> None:
+        """Show a warning that belongs to no test; a message alone where warnings are errors."""
+        if said is not None:
+            try:
+                self.config.issue_config_time_warning(ScyllaWarning(said), stacklevel=2)
+            except ScyllaWarning:
+                raise pytest.UsageError(said) from None
 
     def pytest_keyboard_interrupt(self) -> None:
         """Ctrl-C: end the agents of all workers; a second one does not wait for them."""

@@ -25,6 +25,7 @@ from filelock import FileLock
 from .bases import (
     ALTERNATES,
     BRANCH,
+    LAYOUT,
     MAIN,
     Base,
     Clone,
@@ -68,13 +69,13 @@ class Sources:
         plain = plain_directory(source, directory)
         if plain is not None:
             left_out = hidden.within(plain)
-            key = f"files-{directory_digest(plain, left_out)}"
+            key = f"files-{LAYOUT}-{directory_digest(plain, left_out)}"
             return self._base(key, lambda to: snapshot(plain, left_out, to))
         place = local_place(source.repo, directory)
         left_out = hidden.within(place) if place is not None else ()
         origin = str(place) if place is not None else source.repo
         wanted = source.hash or source.branch or "HEAD"
-        key = digest([origin, wanted, None if source.hash else pin, *left_out])
+        key = digest([LAYOUT, origin, wanted, None if source.hash else pin, *left_out])
         clone = Clone(self.root / f"clone-{digest(origin)}", origin)
         return self._base(key, lambda to: clone.make_base(source, place, hidden, to))
 

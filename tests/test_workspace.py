@@ -966,9 +966,10 @@ def relocated(checkout: Checkout) -> None:
     checkout.relocate(place, place)
 
 
-BESIDE = ["workspace.git", "workspace.git/worktrees", "workspace.git/worktrees/workspace",
-          "workspace.git/refs", "workspace.git/objects", "workspace.index",
-          "workspace"]  # fmt: skip
+BESIDE = [
+    *("workspace", "workspace.index", "workspace.git", "workspace.git/worktrees"),
+    *("workspace.git/worktrees/workspace", "workspace.git/refs", "workspace.git/objects"),
+]
 
 
 @pytest.mark.parametrize(
@@ -978,9 +979,8 @@ BESIDE = ["workspace.git", "workspace.git/worktrees", "workspace.git/worktrees/w
 def test_what_lies_beside_a_workspace_is_made_again_and_never_followed(
     checkout: Checkout, tmp_path: Path, place: str, again: Callable[[Checkout], object]
 ) -> None:
-    mine = {"gitdir": "mine", "HEAD": "mine", "index": "mine", "a.lock": "mine", "heads/main": "x",
-            "workspace/gitdir": "mine", "worktrees/workspace/HEAD": "mine",
-            ".git": "mine"}  # fmt: skip
+    names = ("gitdir", "HEAD", "index", "a.lock", "heads/main", "workspace/gitdir", ".git")
+    mine = dict.fromkeys((*names, "worktrees/workspace/HEAD"), "mine")
     outside = write_files(tmp_path / "outside", mine)
     before = listing(outside)
     target = outside / "index" if place == "workspace.index" else outside

@@ -59,11 +59,7 @@ def test_a_users_files_survive_every_kind_of_session(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    toy = Experiment(
-        pytester, agent=f"rm -f {tmp_path}/x; {WORKS}", workspace={"retention": "none"}
-    )
-    toy.configure(isolation="none")
-    toy.write_agent("exit 3")
+    toy = Experiment(pytester, agent="exit 3", workspace={"retention": "none"})
     toy.run(*IN_PROCESS)
     toy.write_agent(WORKS)
     toy.run(*IN_PROCESS).assert_outcomes(passed=1)
@@ -114,7 +110,10 @@ def test_a_directory_of_somebody_elses_is_no_results_directory(
     assert {name: (place / name).read_text() for name in mine} == mine
 
 
-PLANTS = ["agent", "judge", "attempts", "", "../../00-empty", "../../../T0"]
+PLANTS = [
+    *("agent", "judge", "attempts", "", "../../00-empty", "../../../T0"),
+    *("../../../charts", "../../../export", "../../../config"),
+]
 
 
 @pytest.mark.parametrize("place", PLANTS)
@@ -134,5 +133,23 @@ def test_what_an_agent_links_in_the_place_of_its_runs_directories_is_not_followe
     result = toy.run(*IN_PROCESS)
     assert "Traceback" not in result.stdout.str()
     toy.write_agent(WORKS)
-    toy.run("--lf", *IN_PROCESS, "-p", "cacheprovider")
+    toy.configure(description="another")
+    result = toy.run("--scylla-from", "agent", *IN_PROCESS)
+    assert "Traceback" not in result.stdout.str()
     assert {p: p.read_text() for p in outside.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("option", [(), ("-W", "error")])
+def test_temporary_files_that_are_not_cleaned_are_told_once(
+    pytester: pytest.Pytester,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: tuple[str, ...],
+) -> None:
+    (tmp_path / f"pytest-scylla-{os.getuid()}").mkdir(mode=0o755)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    result = Experiment(pytester).run(*TWO_WORKERS, *option)
+    said = result.stdout.str() + result.stderr.str()
+    assert said.count("is not a directory of yours with mode 700") == 1
+    assert "Traceback" not in said
+    assert result.ret == (pytest.ExitCode.USAGE_ERROR if option else pytest.ExitCode.OK)
