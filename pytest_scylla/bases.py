@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from .errors import RunError
 from .gitcommand import OF_THE_NETWORK, git, run_git
+from .reading import read_bytes
 from .scratch import making, scratch
 from .source import IGNORED_IN_DIRECTORIES, Private
 from .store import READ_UP_TO, entries_below, text_of, write_text
@@ -88,7 +89,7 @@ def init(path: Path, object_format: str = "sha1") -> None:
 
 def tip(repository: Path) -> str:
     """The commit of the only branch of a repository of ours."""
-    return (repository / MAIN).read_text().strip()
+    return read_bytes(repository / MAIN).decode().strip()
 
 
 def hand_on(base: Path, to: Path) -> None:

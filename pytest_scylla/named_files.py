@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .reading import opened
 from .results import FILE, Inputs
 from .store import digest
 
@@ -129,7 +130,7 @@ def _is_results(folder: Path, at: Surroundings) -> bool:
 def _entry(path: Path, name: str) -> Iterator[tuple[str, bool, str]]:
     try:
         if path.is_file():
-            with open(path, "rb") as file:
+            with os.fdopen(opened(path), "rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             yield name, os.access(path, os.X_OK), content
     except OSError:

@@ -69,13 +69,13 @@ class Recorded:
         """
         place = self.files / ".git"
         self._git.update(_repository(Path(self._env["GIT_DIR"]), self._commit))
-        self._git["index"] = Path(self._env["GIT_INDEX_FILE"]).read_bytes()
+        self._git["index"] = read_bytes(self._env["GIT_INDEX_FILE"])
         self._write_repository()
         if changed:
             own = {"GIT_DIR": str(place), "GIT_WORK_TREE": str(self.files)}
             git(["-C", str(self.files), "add", "--intent-to-add", "--ignore-removal", "."], own)
             paths = (path for path in place.rglob("*") if path.is_file())
-            self._git.update({str(p.relative_to(place)): p.read_bytes() for p in paths})
+            self._git.update({str(p.relative_to(place)): read_bytes(p) for p in paths})
 
     def _write_repository(self) -> None:
         place = self.files / ".git"

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from .reading import read_bytes
+from .reading import opened, read_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -219,14 +219,10 @@ def _digest_of(path: Path, facts: os.stat_result) -> str:
     if facts.st_size > READ_UP_TO:
         return digest([facts.st_size, facts.st_mtime_ns])
     try:
-        with open(path, "rb", opener=_unwaiting) as file:
+        with os.fdopen(opened(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except PermissionError:
         return digest("cannot be read")
-
-
-def _unwaiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def remove_tree(path: Path) -> None:

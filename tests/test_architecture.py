@@ -199,6 +199,7 @@ def test_the_reaper_needs_no_package_but_this_one() -> None:
 # -- one way to read what others may have made -----------------------------------------------------
 
 OF_THE_SYSTEM = {"reading", "processes", "workspace", "isolation", "limits", "recorder"}
+OF_THE_SYSTEM |= {"scratch", "store"}
 """Rooms that open what the kernel or this package itself writes, programs, and what they append."""
 
 

@@ -213,7 +213,7 @@ def said(page: str) -> str:
 
 
 OTHERS = {"settings", "resources", "inherited_from", "files", "env_vars", "grade_distribution"}
-OTHERS |= {"completed_runs", "inputs", "pass_at_k", "pass_hat_k"}
+OTHERS |= {"completed_runs", "inputs", "pass_at_k", "pass_hat_k", "setups", "stages", "stale"}
 """Mappings whose keys are no fields of ours, or are looked at elsewhere."""
 BY_ID = {"subtest_results", "criteria_scores", "items", "by_model", "by_tier", "effects"}
 """Mappings from ids to records."""
