@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from .columns import counted
 from .errors import RunError
 from .gitcommand import OF_THE_NETWORK, git, run_git
 from .reading import read_bytes
 from .scratch import making, scratch
-from .source import IGNORED_IN_DIRECTORIES, Private
+from .source import IGNORED_IN_DIRECTORIES, Private, local_place
 from .store import READ_UP_TO, entries_below, text_of, write_text
 
 if TYPE_CHECKING:
-    from .experiment import Source
+    from .experiment import Source, Task
 
 BRANCH = "main"
 MAIN = f"refs/heads/{BRANCH}"
@@ -70,6 +71,35 @@ def make_aside(path: Path, make: Callable[[Path], None]) -> None:
         if path.is_dir():
             os.replace(path, folder / "before")
         os.replace(made, path)
+
+
+def uncommitted(task: Task, hidden: Private) -> list[str]:
+    """A warning where a task's source is a repository on this machine with changes that are not
+    committed: no run sees them. None where another commit than that of HEAD is named."""
+    source = task.source
+    place = local_place(source.repo, task.directory)
+    if place is None or source.hash or source.branch or not (place / ".git").exists():
+        return []
+    try:
+        said = git(["-C", str(place), "status", "--porcelain", "-z"], {"GIT_OPTIONAL_LOCKS": "0"})
+    except RunError:  # what is wrong with it is said where it is used
+        return []
+    mine = hidden.within(place)
+    paths = [entry[3:] for entry in said.split("\0") if entry[2:3] == " "]
+    changed = [path for path in paths if not any(_is_or_holds(path, one) for one in mine)]
+    if not changed:
+        return []
+    names = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
+    return [
+        f"{place}: {counted(len(changed), 'change')} not committed ({names}), and not seen by any "
+        "run, which starts from the last commit (next: commit, or name the commit by source.hash)"
+    ]
+
+
+def _is_or_holds(path: str, folder: str) -> bool:
+    """A path is `folder`, lies in it, or (as git names new directories) holds it."""
+    path = path.rstrip("/")
+    return path == folder or path.startswith(f"{folder}/") or folder.startswith(f"{path}/")
 
 
 def is_whole(repository: Path) -> bool:

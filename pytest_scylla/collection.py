@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .errors import InputError, ScyllaError, ScyllaWarning, VerdictFailed
-from .session import Session, inputs_of, load
+from .session import EXPERIMENT_FILE, Session, inputs_of, load
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation, Run
@@ -35,6 +35,9 @@ class ExperimentFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Collector]:
         """The selected tiers; where there are several agents, the agents."""
+        if self.path.name != EXPERIMENT_FILE:
+            step = f"rename it {EXPERIMENT_FILE}"
+            raise InputError(self.path, "", "an experiment has another name", step)
         for found in evaluations(self.config, self.path, self.ihook):
             if getattr(self.config, "workerinput", {}).get("workerid", "gw0") == "gw0":
                 self._warn(found)
@@ -46,12 +49,14 @@ class ExperimentFile(pytest.File):
                 yield from tier_nodes(self, found, self)
 
     def _warn(self, loaded: Evaluation) -> None:
+        from .bases import uncommitted
         from .evaluation import left_out
         from .tiers import check_setups
 
         said = self.config.stash.setdefault(WARNED, set())
         texts = [*loaded.experiment.task.warnings, *loaded.library.warnings]
         texts += left_out(loaded.experiment, loaded.library)
+        texts += uncommitted(loaded.experiment.task, loaded.private)
         adapter = loaded.experiment.settings.agent.adapter
         checked = f"{loaded.library.path} {loaded.tiers} {adapter}"
         if checked not in said:

@@ -466,7 +466,7 @@ class Evaluation:
         task = self.experiment.task
         return {
             "experiment_id": self.experiment.title,
-            "experiment_file": os.path.relpath(self.experiment.path, self.root),
+            "experiment_file": os.path.relpath(self.experiment.path.resolve(), self.root.resolve()),
             "plugin_version": __version__,
             "task_id": task.id,
             "task_repo": task.source.repo,

@@ -175,7 +175,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ExperimentFile | None:
     """An experiment.yaml is a file of tests."""
-    if file_path.name != session.EXPERIMENT_FILE:
+    if file_path.name.lower() not in session.ALMOST:
         return None
     if not (parent.session.isinitpath(file_path) or session.looks_like_experiment(file_path)):
         return None

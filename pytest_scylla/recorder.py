@@ -263,7 +263,7 @@ class Recorder:
         from .isolation import remove_containers
         from .tenancy import Tenancy
 
-        for known in self.known.values():
+        for known in {known.results: known for known in self.known.values()}.values():
             tenancy = Tenancy(known.results)
             try:
                 tenancy.take()
@@ -319,6 +319,10 @@ class Recorder:
     def pytest_unconfigure(self) -> None:
         """Let go of the results directories."""
         self.ending.close()
+        if self.held:
+            from .tenancy import ignore_by_git
+
+            ignore_by_git(Path(self.config.stash[SESSION].results))
         for tenancy in self.held:
             tenancy.leave()
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .tiers import Library
 
 EXPERIMENT_FILE = "experiment.yaml"
+ALMOST = (EXPERIMENT_FILE, "experiment.yml")
+"""Names, in small letters, of files that are meant to be experiments."""
 LOCKS = ".locks"
 """Beside the results directories: what holds only while a session does."""
 _NAMED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-")
@@ -98,7 +100,7 @@ class Session:
         Raises InputError where another experiment of this session has the same id.
         """
         other = self._ids.setdefault(experiment.id, experiment.path)
-        if other != experiment.path:
+        if other.resolve() != experiment.path.resolve():
             raise InputError(
                 experiment.path,
                 "id",
@@ -145,12 +147,15 @@ def _belongs(place: Path, root: Path, experiment: Experiment) -> bool:
         file = config.get("experiment_file")
     except (OSError, ValueError, AttributeError):
         return True
-    return file is None or file == experiment_file(root, experiment)
+    # One directory may have several names; an earlier version did not look through links.
+    names = (experiment_file(root, experiment), os.path.relpath(experiment.path, root))
+    return file is None or file in names
 
 
 def experiment_file(root: Path, experiment: Experiment) -> str:
-    """How a results directory names its experiment: the path from the results root."""
-    return os.path.relpath(experiment.path, root)
+    """How a results directory names its experiment: the path from the results root, without
+    links."""
+    return os.path.relpath(experiment.path.resolve(), root.resolve())
 
 
 def open_session(config: pytest.Config, again: Iterable[str], added: Iterable[str]) -> Session:
@@ -247,7 +252,7 @@ def discover(config: pytest.Config) -> list[Path]:
         path = Path(config.invocation_params.dir, argument.split("::")[0])
         if path.is_file():
             if path.name == EXPERIMENT_FILE:
-                found[path.resolve()] = None
+                found[Path(os.path.abspath(path))] = None
         else:
             found.update(dict.fromkeys(_below(path, patterns, [_without_tests(config)])))
     return list(found)
@@ -266,7 +271,7 @@ def _below(root: Path, patterns: Sequence[str], ignored: Sequence[str]) -> Itera
         if EXPERIMENT_FILE in names:
             path = Path(folder, EXPERIMENT_FILE)
             if looks_like_experiment(path):
-                yield path.resolve()
+                yield Path(os.path.abspath(path))
 
 
 def _is_data(folder: str, folders: Sequence[str], names: Sequence[str]) -> bool:
@@ -314,8 +319,8 @@ PLACES = pytest.StashKey[tuple[str, list[str]]]()
 def _places(config: pytest.Config) -> tuple[str, list[str]]:
     """The results root, and the places that the arguments name."""
     start = config.invocation_params.dir
-    named = [str(Path(start, argument.split("::")[0]).resolve()) for argument in config.args]
-    return _without_tests(config), named
+    paths = [os.path.abspath(Path(start, argument.split("::")[0])) for argument in config.args]
+    return _without_tests(config), [*paths, *map(os.path.realpath, paths)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from .errors import ScyllaError
 from .processes import alive, sweep
-from .store import clean_temporary, now, read_json, write_json
+from .store import clean_temporary, now, read_json, write_json, write_text
 
 FOLDER = ".locks"
 
@@ -85,6 +86,24 @@ class Tenancy:
             self._owner.parent.rmdir()
             if self._made_root:
                 self.results.parent.rmdir()
+
+
+IGNORES = "# Results of pytest-scylla. Without this file git would take them up.\n*\n"
+
+_OURS = re.compile(r"\.sources|\.locks|\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-.+")
+
+
+def ignore_by_git(root: Path) -> None:
+    """Put a .gitignore into a results root within a git repository, where nothing but results is in
+    it: nobody commits workspaces by accident."""
+    try:
+        names = os.listdir(root)
+    except OSError:
+        return
+    ours = any(map(_OURS.fullmatch, names)) and all(map(_OURS.fullmatch, names))
+    if ours and any((above / ".git").exists() for above in root.resolve().parents):
+        with contextlib.suppress(OSError):
+            write_text(root / ".gitignore", IGNORES)
 
 
 def is_over(results: Path, owner: int) -> bool:
