@@ -65,15 +65,17 @@ def test_disagreeing_votes_and_an_invalid_slot_are_shown(pytester: pytest.Pytest
     items = [*RUBRIC["categories"]["work"]["items"], opinion]
     toy = Experiment(pytester, rubric=rubric(*items))
     toy.write("conftest.py", JUDGES)
-    toy.configure(judges=[{"adapter": name} for name in ("rubric-checks", "kind", "broken")])
+    judges = [{"adapter": name} for name in ("rubric-checks", "kind", "cool", "broken")]
+    toy.configure(judges=judges)
     result = toy.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "score 0.456 (grade C) is below the pass threshold 0.6",
-            "  judge 1 (rubric-checks): 0.250 failed: *",
+            "score 0.475 (grade C) is below the pass threshold 0.6",
+            "  judge 1 (rubric-checks): 0.250 failed, no vote: commands decide in every slot: *",
             "  judge 2 (kind): 0.663 passed: I like it",
-            "  judge 3 (broken): not valid*",
+            "  judge 3 (cool): 0.287 failed: I like it",
+            "  judge 4 (broken): not valid*",
         ]
     )
 
@@ -96,11 +98,15 @@ class Kind:
         scores = {i.id: ItemScore(achieved=i.points * self.share, max=i.points) for i in items}
         return Grading(scores, "I like it", "raw answer", self.model)
 
+class Cool(Kind):
+    model = "cool"
+    share = 0.3
+
 class Broken(Kind):
     model = "broken"
     def grade(self, evidence):
         raise RunError("judge", "no answer came")
 
 def pytest_scylla_judges():
-    return {"kind": Kind, "broken": Broken}
+    return {"kind": Kind, "cool": Cool, "broken": Broken}
 """
