@@ -69,7 +69,7 @@ def test_changes_that_are_not_committed_are_said_to_be_left_out(pytester: pytest
     toy = Experiment(pytester)
     toy.write("task/test.yaml", {"id": "t", "source": {"repo": "../../.."}, "tiers": ["T0"]})
     (pytester.path / "code.py").write_text("1\n")
-    (pytester.path / ".gitignore").write_text("*.log\n__pycache__\n.pytest_cache\n")
+    (pytester.path / ".gitignore").write_text("*.log\n__pycache__\n.pytest_cache\nstd*\n")
     git(pytester, "init", "-q")
     git(pytester, "add", "-A")
     git(pytester, "commit", "-qm", "first")
