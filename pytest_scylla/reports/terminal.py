@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .markdown_report import HEAD, NONE, best_set_up, repeated, row
+from .markdown_report import HEAD, NONE, best_set_up, leading, repeated, row
 from .panel import own_totals, panel_figures
 from .summary import ExperimentSummary
 
@@ -21,11 +21,13 @@ def rows(experiment: ExperimentSummary) -> list[list[str]]:
 
 
 def closing_table(experiment: ExperimentSummary) -> list[str]:
-    """The lines of the table, in columns, and where the judges' own arithmetic differs."""
+    """The lines of the table, in columns, the cheapest pass, and where the judges' own arithmetic
+    differs."""
     table = rows(experiment)
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     remarks = repeated(experiment.figures) + own_totals(panel_figures(experiment).seats)
-    return [*(_line(line, widths) for line in table), *remarks.splitlines()]
+    leads = leading(experiment)
+    return [*(_line(line, widths) for line in table), *filter(None, [leads]), *remarks.splitlines()]
 
 
 def columns(table: Sequence[Sequence[str]]) -> list[str]:
