@@ -106,12 +106,8 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from .reports.table import read_table
-    from .statistics import MISSING, scipy_is_there
-
-    if not scipy_is_there():
-        raise ScyllaError(MISSING)
     from .reports.regression import find_regressions, lines_of
+    from .reports.table import read_table
 
     before, after = read_table(options.before), read_table(options.after)
     regression = find_regressions(before, after, options.alpha)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from .evaluation import Run
 from .experiment import COMMANDS
 from .results import CategoryScore, JudgeVote, PipelineResult, RunResult
+from .rounding import rounded
 from .store import read_model
 
 
@@ -15,7 +16,7 @@ def explain(run: Run, result: RunResult, nodeid: str) -> str:
     """A failed verdict, for people."""
     threshold = run.evaluation.experiment.task.rubric.pass_threshold
     lines = [
-        f"score {result.judge_score:.3f} (grade {result.judge_grade}) is below the pass "
+        f"score {rounded(result.judge_score, 3)} (grade {result.judge_grade}) is below the pass "
         f"threshold {threshold:g}",
         *_votes(result),
         *_lost(result.criteria_scores),
@@ -48,7 +49,7 @@ def _votes(result: RunResult) -> Iterator[str]:
         elif vote.score is None:
             yield f"{judge}: not valid: {vote.error or 'no reason given'}"
         else:
-            said = f"{vote.score:.3f} {_word(vote.passed)}{_own(vote)}"
+            said = f"{rounded(vote.score, 3)} {_word(vote.passed)}{_own(vote)}"
             said += ", no vote: commands decide in every slot" * (vote in mute)
             yield f"{judge}: {said}: {vote.reasoning}"
 
@@ -57,7 +58,7 @@ def _own(vote: JudgeVote) -> str:
     """What the judge itself added up and voted, where that is something else."""
     found = []
     if vote.own_score is not None and f"{vote.own_score:.2f}" != f"{vote.score:.2f}":
-        found.append(f"its own total {vote.own_score:.3f}")
+        found.append(f"its own total {rounded(vote.own_score, 3)}")
     if vote.own_passed is not None and vote.own_passed != vote.passed:
         found.append(f"its own vote: {_word(vote.own_passed)}")
     return f" ({'; '.join(found)})" if found else ""

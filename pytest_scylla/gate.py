@@ -53,10 +53,7 @@ class Gate:
     def pytest_sessionstart(self) -> None:
         """Read the baseline as it is now; what cannot be compared is a usage error."""
         from .reports.table import read_table, results_below
-        from .statistics import MISSING, scipy_is_there
 
-        if not scipy_is_there():
-            raise pytest.UsageError(f"--scylla-baseline: {MISSING}")
         try:
             places = results_below(self.baseline) if self.baseline.is_dir() else []
             self._refuse_own({place.resolve() for place in places})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .reporting import facts_of
+from .rounding import rounded
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -77,11 +78,11 @@ class HtmlColumns:
             "tier": escape(facts["tier"]),
             "subtest": escape(facts["subtest"]),
             "run": run + (" (cached)" if facts.get("cached") else ""),
-            "score": "" if score is None else f"{score:.3f}",
+            "score": "" if score is None else rounded(score, 3),
             "grade": escape(facts.get("grade") or ""),
-            "cost": "" if cost is None else f"{cost:.4f}",
+            "cost": "" if cost is None else rounded(cost, 4),
             "tokens": "" if tokens is None else f"{tokens:,}",
-            "work": "" if seconds is None else f"{seconds:.1f} s",
+            "work": "" if seconds is None else f"{rounded(seconds, 1)} s",
             "files": self._files(Path(facts["directory"])),
         }
 

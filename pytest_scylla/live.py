@@ -22,6 +22,7 @@ import pytest
 from .collection import SESSION
 from .columns import counted, shortened
 from .reporting import facts_of
+from .rounding import rounded
 
 if TYPE_CHECKING:
     from rich.live import Live as Drawn
@@ -51,11 +52,11 @@ def line_of(name: str, outcome: str, facts: Mapping[str, Any], width: int | None
     """
     parts = [name, outcome]
     if facts.get("score") is not None:
-        parts.append(f"score {facts['score']:.3f} ({facts['grade']})")
+        parts.append(f"score {rounded(facts['score'], 3)} ({facts['grade']})")
         cost = facts.get("cost_usd")
-        parts.append("cost unknown" if cost is None else f"${cost:.4f}")
+        parts.append("cost unknown" if cost is None else f"${rounded(cost, 4)}")
         parts.append(f"{facts['tokens_total']:,} tokens")
-        parts.append(f"{facts['duration_seconds']:.1f} s")
+        parts.append(f"{rounded(facts['duration_seconds'], 1)} s")
         if facts.get("turns"):
             parts.append(counted(facts["turns"], "turn"))
         if facts.get("cached"):

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from pytest_scylla.reports.advice import advice
 from pytest_scylla.reports.components import components
-from pytest_scylla.reports.markdown_report import money, number
+from pytest_scylla.reports.markdown_report import money, number, percent
+from pytest_scylla.reports.pairs import MOST, pairs_of
 from pytest_scylla.reports.summary import summarise
+from pytest_scylla.reports.terminal import closing_table
 from pytest_scylla.reports.terminal import rows as terminal_rows
 from pytest_scylla.reports.text import plain
 from pytest_scylla.reports.writing import write_reports
@@ -78,7 +80,7 @@ def test_terminal_markdown_json_csv_and_page_say_the_same_of_every_tier(results:
         counts = [report[name] for name in ("total_runs", "passed", "failed", "errors")]
         assert line[1:5] == list(map(str, counts))
         low, high = report["pass_rate_interval"]
-        assert line[5] == f"{report['pass_rate']:.0%} [{low:.0%}–{high:.0%}]"
+        assert line[5] == f"{percent(report['pass_rate'])} [{percent(low)}–{percent(high)}]"
         assert line[6] == number(report["mean_score"])
         assert line[7:9] == [money(report["total_cost"]), money(report["cost_of_pass"])]
         assert line[9] == report["best_subtest"]
@@ -142,19 +144,140 @@ def scored(root: Path, cell: str, scores: list[float], cost: float) -> None:
         write_result(root / cell / f"run_{place:02d}", score, cost_usd=cost + place / 1000)
 
 
-def test_the_cheapest_pass_is_adopted_and_a_clearly_better_score_is_named(tmp_path: Path) -> None:
+def said_everywhere(root: Path) -> dict[str, str]:
+    """What terminal, report.md, report.json and the page say of the set-up that leads."""
+    summary = write_reports(root)
+    (top,) = re.findall('<p class="adopt">(.*?)</p>', (root / "report.html").read_text())
+    (said,) = re.findall(r"^\*\*(.*?)\*\*", (root / "report.md").read_text(), re.MULTILINE)
+    lines = closing_table(summary)
+    return {
+        "terminal": next(line for line in lines if "so far" in line),
+        "markdown": said,
+        "json": read(root / "report.json")["best"]["says"],
+        "page": text_of(top),
+    }
+
+
+def test_a_clearly_better_score_at_a_higher_cost_leaves_it_undecided(tmp_path: Path) -> None:
     scored(tmp_path, "T0/00-empty", [0.6, 0.61, 0.62, 0.63, 0.64, 0.65], 0.1)
     scored(tmp_path, "T1/01-it", [0.9, 0.91, 0.92, 0.93, 0.94, 0.95], 0.5)
     found = advice(summarise(tmp_path))
     assert found is not None
-    assert found.adopted.name == "T0/00-empty"
+    assert found.chosen.name == "T0/00-empty"
+    assert not found.decided
     assert found.highest is not None
     assert found.highest.score.clear
     assert str(found.highest.score).startswith("higher (p 0.002")
-    write_reports(tmp_path)
+    says = "Cheapest pass so far: T0/00-empty, $0.1035"
+    everywhere = said_everywhere(tmp_path)
+    assert everywhere.pop("page") == says.partition(",")[0]
+    assert set(everywhere.values()) == {says}
     page = text_of((tmp_path / "report.html").read_text().split("</main>")[0])
-    assert "Adopt T0/00-empty" in page
     assert "T1/01-it has a mean score of 0.925 instead of 0.625" in page
+    assert "Adopt" not in page
+
+
+def test_what_beats_every_other_set_up_is_to_be_adopted(tmp_path: Path) -> None:
+    scored(tmp_path, "T0/00-empty", [0.6, 0.61, 0.62, 0.63, 0.64, 0.65], 0.5)
+    scored(tmp_path, "T0/01-it", [0.9, 0.91, 0.92, 0.93, 0.94, 0.95], 0.1)
+    scored(tmp_path, "T1/00-as-good", [0.9, 0.91, 0.92, 0.93, 0.94, 0.95], 0.3)
+    found = advice(summarise(tmp_path))
+    assert found is not None
+    assert found.decided
+    everywhere = said_everywhere(tmp_path)
+    assert everywhere["terminal"] == "Cheapest pass so far: T0/01-it, $0.1035"
+    assert everywhere["page"] == "Adopt: T0/01-it"
+    assert everywhere["markdown"] == everywhere["json"] == "Adopt: T0/01-it, $0.1035"
+    assert read(tmp_path / "report.json")["best"]["decided"] is True
+
+
+def test_the_cheapest_pass_is_of_all_set_ups_and_the_sum_names_the_best_score(
+    tmp_path: Path,
+) -> None:
+    scored(tmp_path, "T0/00-empty", [0.7, 0.7], 0.1)
+    scored(tmp_path, "T0/01-best", [1.0, 1.0], 0.4)
+    scored(tmp_path, "T1/01-it", [0.9, 0.9], 0.2)
+    write_reports(tmp_path)
+    summary = summarise(tmp_path)
+    assert terminal_rows(summary)[-1][-1] == "T0/01-best"
+    assert "Cheapest pass so far: T0/00-empty, $0.1015" in closing_table(summary)
+    report = read(tmp_path / "report.json")
+    assert report["summary"]["best_subtest"] == report["best"]["subtest"] == "00-empty"
+    assert "| T0/01-best | 2 | 0 | +0.300 | – | – |" in (tmp_path / "report.md").read_text()
+    for file in ("report.md", "report.html"):
+        assert "Least cost" not in (tmp_path / file).read_text()
+
+
+# -- two set-ups -----------------------------------------------------------------------------------
+
+
+def test_two_subtests_of_one_tier_are_compared_in_every_report(tmp_path: Path) -> None:
+    """Six runs each, 1.000 against 0.667, and one error: 2 of 924 splits are as extreme."""
+    scored(tmp_path, "T0/00-empty", [0.667] * 6, 0.1)
+    scored(tmp_path, "T0/01-careful", [1.0] * 6, 0.1)
+    failure = RunFailure(kind="crash", message="", stage="agent", at="")
+    write_json(tmp_path / "T0" / "01-careful" / "run_07" / "error.json", failure)
+    write_reports(tmp_path)
+    (pair,) = read(tmp_path / "export" / "statistics.json")["pairs"]
+    assert (pair["set_up1"], pair["set_up2"]) == ("T0/00-empty", "T0/01-careful")
+    assert (pair["n1"], pair["n2"], pair["errors1"], pair["errors2"]) == (6, 6, 0, 1)
+    assert pair["score"]["difference"] == pytest.approx(-0.333)
+    assert pair["score"]["p_value"] == pytest.approx(2 / 924)
+    assert pair["score"]["reason"] == "all runs of one of them have the same value"
+    low, high = pair["pass_rate"]["ci_low"], pair["pass_rate"]["ci_high"]
+    assert low == -high == pytest.approx(-0.390, abs=0.001)
+    page, report = ((tmp_path / f"report.{end}").read_text() for end in ("html", "md"))
+    assert "| T0/00-empty | 6 | 0 | -0.333 | – | 0.002 | +0 points |" in report
+    assert "The other set-up differs from it in score or cost by more than chance." in report
+    assert "Whether tiers differ" not in report
+    assert "-0.333, lower (p 0.002)" in page
+    ((one, other, score, rate, _cost),) = data_of(page)["pairs"]
+    assert (one, other) == (0, 1)
+    assert score.startswith("-0.333, lower (p 0.002); no interval: all runs of one")
+    assert rate == "+0 points [-39 to +39 points], not more than chance (p 1.000)"
+
+
+def test_with_too_few_runs_a_pair_says_so_and_why(tmp_path: Path) -> None:
+    scored(tmp_path, "T0/00-empty", [0.6, 0.7, 0.7], 0.1)
+    scored(tmp_path, "T0/01-it", [1.0, 1.0, 1.0, 1.0], 0.5)
+    write_reports(tmp_path)
+    why = "not enough runs to tell: each needs 4 judged runs, there are 4 and 3"
+    for file in ("report.md", "report.html"):
+        assert why in (tmp_path / file).read_text()
+    (pair,) = read(tmp_path / "export" / "statistics.json")["pairs"]
+    assert "p_value" not in pair["score"]
+
+
+def test_pairs_with_the_cheapest_pass_come_first_and_are_corrected(tmp_path: Path) -> None:
+    for place, cell in enumerate(("T0/00-a", "T0/01-b", "T1/00-c", "T1/01-d")):
+        scores = [0.6 + place / 10 + n / 1000 for n in range(6)]
+        scored(tmp_path, cell, scores, 0.1 + place)
+    known = pairs_of(summarise(tmp_path))
+    names = [(pair.one.name, pair.other.name) for pair in known.pairs]
+    assert names == [
+        *(("T0/01-b", "T0/00-a"), ("T1/00-c", "T0/00-a"), ("T1/01-d", "T0/00-a")),
+        *(("T1/01-d", "T1/00-c"), ("T1/00-c", "T0/01-b"), ("T1/01-d", "T0/01-b")),
+    ]
+    raw = 2 / 924
+    assert [known.p_of("score", place) for place in range(4)] == [
+        *[pytest.approx(3 * raw)] * 3,
+        None,
+    ]
+    assert all(pair.score.p == pytest.approx(raw) for pair in known.pairs)
+
+
+def test_of_very_many_pairs_those_with_the_cheapest_pass_and_within_tiers_are_computed(
+    tmp_path: Path,
+) -> None:
+    for place in range(80):
+        scored(tmp_path, f"T{place % 4}/{place:02d}-x", [0.6, 0.8, 0.9, 1.0], 0.1 + place)
+    known = pairs_of(summarise(tmp_path))
+    assert len(known.pairs) == MOST
+    assert {pair.other.name for pair in known.pairs[:79]} == {"T0/00-x"}
+    assert len({pair.one.name for pair in known.pairs[:79]}) == 79
+    within = 4 * 20 * 19 // 2 - 19
+    for pair in known.pairs[79 : 79 + within]:
+        assert pair.one.name[:2] == pair.other.name[:2]
 
 
 def test_with_few_runs_it_says_that_they_are_not_enough(tmp_path: Path) -> None:
@@ -171,7 +294,9 @@ def test_without_a_pass_or_a_verdict_nothing_is_adopted(tmp_path: Path) -> None:
     assert "No answer yet" in (tmp_path / "report.html").read_text()
     scored(tmp_path, "T0/01-other", [0.1, 0.2], 0.1)
     write_reports(tmp_path)
-    assert "no set-up has passed" in (tmp_path / "report.html").read_text()
+    said = "No set-up has passed yet; highest median score so far: T0/01-other, 0.150"
+    assert said in (tmp_path / "report.html").read_text()
+    assert said in (tmp_path / "report.md").read_text()
 
 
 # -- components ------------------------------------------------------------------------------------

@@ -93,18 +93,27 @@ def test_the_best_of_a_tier_is_chosen_among_those_with_a_verdict(results: Path) 
     assert bests == {"T0": "00-empty", "T1": "01-it", "T2": None}
 
 
-def test_the_best_tier_passes_at_the_lowest_cost(results: Path) -> None:
+def test_the_cheapest_pass_is_that_of_all_set_ups_and_the_best_has_the_highest_median(
+    results: Path,
+) -> None:
     summary = summarise(results)
-    assert summary.best is not None
-    assert summary.best.id == "T1"
+    assert summary.cheapest is not None
+    assert summary.cheapest[0].id == "T1"
     assert summary.frontier == pytest.approx(0.1)
+    write_result(results / "T0/02-other/run_01", 0.6, cost_usd=0.05)
+    write_result(results / "T2/00-costly/run_01", 1.0, cost_usd=50)
+    summary = summarise(results)
+    assert summary.cheapest is not None
+    assert summary.cheapest[1].id == "02-other"
+    assert summary.best is not None
+    assert summary.best[1].id == "00-costly"
 
 
-def test_a_tier_that_never_passed_is_not_the_best_for_being_cheap(results: Path) -> None:
+def test_a_set_up_that_never_passed_is_not_the_cheapest_pass(results: Path) -> None:
     write_result(results / "T1/01-it/run_01", 0.0, cost_usd=0.0)
-    best = summarise(results).best
-    assert best is not None
-    assert best.id == "T0"
+    cheapest = summarise(results).cheapest
+    assert cheapest is not None
+    assert cheapest[0].id == "T0"
 
 
 def test_without_any_verdict_nothing_is_best(tmp_path: Path) -> None:

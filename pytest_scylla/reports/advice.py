@@ -1,47 +1,22 @@
-"""Which set-up to adopt, what it costs, and how sure that is: in words, from the runs."""
+"""Which set-up passes at the least cost, and how sure that is: in words, from the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..results import RunResult
-from ..statistics import MISSING, Unknown, scipy_is_there
-from ..statistics.inference import fewest_in_pair, holm, mann_whitney
+from ..statistics import Unknown
+from ..statistics.contrast import Contrast
+from ..statistics.inference import fewest_in_pair
+from .markdown_report import says
+from .pairs import ALPHA, Pair, Sample, compare, corrected, standing
 from .summary import ExperimentSummary, Figures, SubtestSummary, rank
-
-ALPHA = 0.05
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One figure of a set-up beside that of the adopted one."""
-
-    change: float | None
-    """Its mean less the adopted one's."""
-    p: float | None
-    """Mann and Whitney, corrected (Holm) for the number of set-ups; None where it is not known."""
-    reason: str = ""
-    """Why p is not known."""
-
-    @property
-    def clear(self) -> bool:
-        """It is more than chance."""
-        return self.p is not None and self.p < ALPHA
-
-    def __str__(self) -> str:
-        if self.p is None:
-            return self.reason
-        said = "less than 0.001" if self.p < 0.001 else f"{self.p:.3f}"
-        if not self.clear:
-            return f"not more than chance (p {said})"
-        return f"{'higher' if (self.change or 0) > 0 else 'lower'} (p {said})"
 
 
 @dataclass(frozen=True)
 class SetUp:
-    """A subtest, mostly the best one of its tier."""
+    """A subtest of a tier."""
 
     tier: str
     subtest: SubtestSummary
@@ -60,12 +35,35 @@ class SetUp:
 
 
 @dataclass(frozen=True)
+class Told:
+    """One figure of a set-up less that of the chosen one, and p corrected for all set-ups."""
+
+    contrast: Contrast
+    p: float | None
+
+    @property
+    def clear(self) -> bool:
+        """It is more than chance."""
+        return self.p is not None and self.p < ALPHA
+
+    @property
+    def change(self) -> float:
+        """The difference; 0 where it is not known."""
+        return self.contrast.change or 0.0
+
+    def __str__(self) -> str:
+        return standing(self.contrast, self.p)
+
+
+@dataclass(frozen=True)
 class Rival:
-    """Another set-up beside the adopted one."""
+    """Another set-up, compared with the chosen one."""
 
     set_up: SetUp
-    score: Contrast
-    cost: Contrast
+    pair: Pair
+    score: Told
+    pass_rate: Told
+    cost: Told
 
     @property
     def told_apart(self) -> bool:
@@ -75,34 +73,43 @@ class Rival:
     @property
     def too_few(self) -> bool:
         """There are not enough runs to compare the scores."""
-        return self.score.p is None and self.score.reason != EQUAL
+        return isinstance(self.score.contrast.p, Unknown)
 
-
-EQUAL = "all values are equal"
+    @property
+    def beaten(self) -> bool:
+        """Its score is lower, or its cost is higher, by more than chance; and in the other one
+        it is not the better."""
+        lower = self.score.clear and self.score.change < 0
+        dearer = self.cost.clear and self.cost.change > 0
+        return (lower and self.cost.change >= 0) or (dearer and self.score.change <= 0)
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The adopted set-up, and the best ones of the other tiers, or agents."""
+    """The chosen set-up, and those that it is compared with."""
 
-    adopted: SetUp
+    chosen: SetUp
     rivals: tuple[Rival, ...]
-    cheapest: SetUp | None = None
-    """The one with the least cost of pass of all, where that is below the adopted one's: it is not
-    the best of its tier."""
-    among: str = "tier"
-    """What each rival is the best of."""
+    among: str = "set-up"
+    """What was chosen from: the set-ups of an experiment, or its agents, each with the cheapest
+    pass of its set-ups."""
+
+    @cached_property
+    def decided(self) -> bool:
+        """It has passed, and beats every other one."""
+        rivals = self.rivals
+        return bool(self.chosen.figures.passed and rivals and all(r.beaten for r in rivals))
 
     @property
-    def by_cost(self) -> bool:
-        """It was chosen by its cost of pass, and not by its score alone."""
-        return self.adopted.figures.cost_of_pass is not None
+    def says(self) -> str:
+        """What it is, in the words of every report."""
+        return says(self.chosen.name, self.chosen.figures, self.decided)
 
     @cached_property
     def highest(self) -> Rival | None:
-        """The rival with the highest mean score, where that is above the adopted one's."""
-        above = [rival for rival in self.rivals if (rival.score.change or 0.0) > 0]
-        return max(above, key=lambda rival: rival.score.change or 0.0, default=None)
+        """The rival with the highest mean score, where that is above the chosen one's."""
+        above = [rival for rival in self.rivals if rival.score.change > 0]
+        return max(above, key=lambda rival: rival.score.change, default=None)
 
     def how_sure(self) -> str:
         """A sentence on what these runs can tell."""
@@ -113,6 +120,8 @@ class Advice:
         apart = sum(rival.told_apart for rival in self.rivals if not rival.too_few)
         if few == count:
             return f"Not enough runs to tell{self._least()}."
+        if count == 1:
+            return self._of_one()
         same = count - few - apart
         parts = [
             f"{apart} {_differ(apart)} from it in score or cost by more than chance"
@@ -121,16 +130,19 @@ class Advice:
             f"{same} cannot be told apart from it with these runs" if same else "",
             f"{few} {'have' if few > 1 else 'has'} not enough runs to tell" if few else "",
         ]
-        others = "the other set-up" if count == 1 else f"the {count} other set-ups"
         short = self._least() if apart == 0 else ""
-        return f"Of {others}, {', '.join(part for part in parts if part)}{short}."
+        said = ", ".join(part for part in parts if part)
+        return f"Of the {count} other {self.among}s, {said}{short}."
+
+    def _of_one(self) -> str:
+        if self.rivals[0].told_apart:
+            return f"The other {self.among} differs from it in score or cost by more than chance."
+        return f"The other {self.among} cannot be told apart from it with these runs."
 
     def _least(self) -> str:
         """How many runs the comparison takes at least, where there are fewer."""
-        if not scipy_is_there():
-            return f": {self.rivals[0].score.reason}"
         needed = fewest_in_pair(len(self.rivals), ALPHA)
-        set_ups = [self.adopted, *(rival.set_up for rival in self.rivals)]
+        set_ups = [self.chosen, *(rival.set_up for rival in self.rivals)]
         fewest = min(set_ups, key=lambda set_up: set_up.figures.judged)
         there = fewest.figures.judged
         if there >= needed:
@@ -143,70 +155,39 @@ def _differ(count: int) -> str:
 
 
 def advice(experiment: ExperimentSummary) -> Advice | None:
-    """None where no run has a verdict."""
-    best = experiment.best
-    if best is None or best.best is None:
-        return None
-    adopted = SetUp(best.id, best.best)
-    others = [SetUp(t.id, t.best) for t in experiment.tiers if t.best and t.id != best.id]
-    return _advice(adopted, others, set_ups(experiment), "tier")
+    """The cheapest pass beside all other set-ups; None where no run has a verdict."""
+    return _advice(set_ups(experiment), "set-up")
 
 
 def advice_on_agents(agents: Sequence[ExperimentSummary]) -> Advice | None:
-    """Which agent to adopt, with its own best set-up; None where no run has a verdict."""
-    best = [
-        SetUp(one.best.id, one.best.best, one.agent_name)
-        for one in agents
-        if one.best is not None and one.best.best is not None
-    ]
-    if not best:
-        return None
-    adopted = min(best, key=lambda set_up: rank(set_up.subtest))
-    others = [set_up for set_up in best if set_up is not adopted]
-    return _advice(adopted, others, [s for one in agents for s in set_ups(one)], "agent")
+    """The agents, each with its cheapest pass; None where no run has a verdict."""
+    each = [(one.agent_name, one.cheapest) for one in agents if one.cheapest]
+    return _advice([SetUp(tier.id, s, name) for name, (tier, s) in each], "agent")
 
 
 def set_ups(experiment: ExperimentSummary) -> list[SetUp]:
-    """All subtests."""
+    """All subtests that have a verdict."""
     return [
-        SetUp(tier.id, subtest, experiment.agent_name)
+        SetUp(tier.id, subtest)
         for tier in experiment.tiers
         for subtest in tier.subtests
+        if subtest.figures.judged
     ]
 
 
-def _advice(adopted: SetUp, others: Sequence[SetUp], all: Sequence[SetUp], among: str) -> Advice:
-    scores = _contrasts(adopted, others, lambda result: result.judge_score)
-    costs = _contrasts(adopted, others, lambda result: result.cost_usd)
-    cheapest = min(all, key=lambda set_up: rank(set_up.subtest))
-    least, mine = cheapest.figures.cost_of_pass, adopted.figures.cost_of_pass
-    cheaper = least is not None and mine is not None and least < mine
-    rivals = tuple(map(Rival, others, scores, costs))
-    return Advice(adopted, rivals, cheapest if cheaper else None, among)
-
-
-def _contrasts(
-    adopted: SetUp, others: Sequence[SetUp], figure: Callable[[RunResult], float | None]
-) -> list[Contrast]:
-    mine = _values(adopted, figure)
-    found = [(_values(other, figure)) for other in others]
-    changes = [_mean(values) - _mean(mine) if values and mine else None for values in found]
-    if not scipy_is_there():
-        return [Contrast(change, None, MISSING.partition("\n")[0]) for change in changes]
-    tests = [mann_whitney(values, mine) for values in found]
-    corrected = iter(holm([test.p for test in tests if not isinstance(test, Unknown)]))
-    return [
-        Contrast(change, None, test.reason)
-        if isinstance(test, Unknown)
-        else Contrast(change, next(corrected))
-        for change, test in zip(changes, tests, strict=True)
+def _advice(all: Sequence[SetUp], among: str) -> Advice | None:
+    if not all:
+        return None
+    chosen = min(all, key=lambda set_up: rank(set_up.subtest))
+    others = [set_up for set_up in all if set_up is not chosen]
+    base = Sample.of(chosen.name, chosen.figures)
+    pairs = compare([(Sample.of(other.name, other.figures), base) for other in others])
+    told = [
+        [Told(*both) for both in zip(contrasts, corrected(contrasts), strict=True)]
+        for contrasts in (
+            [pair.score for pair in pairs],
+            [pair.pass_rate for pair in pairs],
+            [pair.cost for pair in pairs],
+        )
     ]
-
-
-def _values(set_up: SetUp, figure: Callable[[RunResult], float | None]) -> list[float]:
-    values = [figure(result) for result in set_up.figures.results]
-    return [value for value in values if value is not None]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return Advice(chosen, tuple(map(Rival, others, pairs, *told)), among)

@@ -13,7 +13,7 @@ from typing import Any
 from ..history import finished_at
 from ..statistics import Unknown, mean
 from .components import Component
-from .markdown_report import rate
+from .markdown_report import number, percent, rate, signed
 from .panel import PanelFigures
 from .summary import ExperimentSummary, SubtestSummary
 
@@ -153,7 +153,7 @@ def _with_interval(figures: Any) -> dict[str, Any]:
 
 
 def _percent(value: float) -> str:
-    return f"{value:.0%}"
+    return percent(value)
 
 
 # -- cost and score --------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def _usd(value: float) -> str:
 
 
 def _score(value: float) -> str:
-    return f"{value:.2f}"
+    return number(value, 2)
 
 
 # -- what each component adds, criteria, time, judges ----------------------------------------------
@@ -259,7 +259,7 @@ def _components(components: Sequence[Component]) -> Any:
         "difference",
         "",
         show_legend=False,
-        value_formatter=lambda value: f"{value:+.2f}",
+        value_formatter=lambda value: signed(value, 2),
         range=(min(0.0, *ends), max(0.0, *ends)),
     )
     chart.height = 110 + 24 * len(shown)

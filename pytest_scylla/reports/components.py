@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..results import ConfigManifest
-from ..statistics import MISSING, Unknown, mean, scipy_is_there
+from ..statistics import Unknown, mean
 from ..store import read_model
 from .summary import ExperimentSummary, SubtestSummary
 
@@ -116,8 +116,6 @@ def _cost(subtests: list[SubtestSummary]) -> float | None:
 
 
 def _interval(one: list[float], other: list[float]) -> tuple[float, float] | Unknown:
-    if not scipy_is_there():
-        return Unknown(MISSING.partition("\n")[0])
     from ..statistics.inference import difference_of_means
 
     found = difference_of_means(one, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..statistics import mean
@@ -152,17 +152,21 @@ def _slot(seat: Seat) -> dict[str, Any]:
 
 
 def experiment_report(
-    experiment: ExperimentSummary, money: Spending, panel: PanelFigures
+    experiment: ExperimentSummary,
+    money: Spending,
+    panel: PanelFigures,
+    decision: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole experiment."""
-    best = experiment.best
+    """The whole experiment; `decision`: how sure the choice of the best is, as statistics.json has
+    it."""
+    tier, subtest = experiment.cheapest or (None, None)
     return {
         "made_from": digest([experiment.digest, money.usd, money.unknown]),
         "experiment_id": experiment.id,
         "summary": {
             "total_tiers": len(experiment.tiers),
-            "best_tier": best.id if best else None,
-            "best_subtest": best.best.id if best and best.best else None,
+            "best_tier": tier.id if tier else None,
+            "best_subtest": subtest.id if subtest else None,
             "frontier_cop": experiment.frontier,
             "spent_usd": money.usd,
             "executions_of_unknown_cost": money.unknown,
@@ -172,11 +176,12 @@ def experiment_report(
         "judges": judges(panel),
         "token_stats": experiment.figures.tokens.model_dump(),
         "best": {
-            "tier": best.id,
-            "subtest": best.best.id,
-            "report": f"./{link(best.path, experiment.path)}/report.json",
+            "tier": tier.id,
+            "subtest": subtest.id,
+            "report": f"./{link(subtest.path, experiment.path)}/report.json",
+            **{name: (decision or {}).get(name) for name in ("says", "decided", "how_sure")},
         }
-        if best and best.best
+        if tier and subtest
         else None,
         "children": [
             {
@@ -202,7 +207,7 @@ def agents_report(agents: Sequence[ExperimentSummary]) -> dict[str, Any]:
                 "agent": one.agent_name,
                 "summary": _summary(one.figures),
                 "tiers": {tier.id: _summary(tier.figures) for tier in one.tiers},
-                "best_tier": one.best.id if one.best else None,
+                "best_tier": one.cheapest[0].id if one.cheapest else None,
                 "report": f"./{one.agent_name}/report.json",
             }
             for one in agents

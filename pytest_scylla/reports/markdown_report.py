@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..columns import counted
 from ..errors import ScyllaError
 from ..results import CHECKS_BASELINE, CategoryScore, JudgeVote, PipelineResult, TriedChecks
+from ..rounding import rounded
 from ..rubric import load_rubric
 from ..scoring import item_weights
-from ..statistics import mean
+from ..statistics import mean, wilson
 from ..store import read_model
 from .comparison import Comparison
 from .panel import PanelFigures, own_totals
@@ -30,20 +31,55 @@ NONE = "–"
 
 def number(value: float | None, digits: int = 3) -> str:
     """A figure with a fixed number of decimals; a dash where there is none."""
-    return NONE if value is None else f"{value:.{digits}f}"
+    return NONE if value is None else rounded(value, digits)
 
 
 def money(value: float | None) -> str:
     """USD with four decimals."""
-    return NONE if value is None else f"${value:.4f}"
+    return NONE if value is None else f"${rounded(value, 4)}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference: with its sign."""
+    return NONE if value is None else rounded(value, digits, "+")
+
+
+def percent(value: float) -> str:
+    """A share, in whole percent."""
+    return f"{rounded(100 * value, 0)}%"
 
 
 def rate(figures: Figures) -> str:
     """Pass rate with its 95 % interval, in percent."""
-    if figures.pass_rate is None or figures.interval is None:
+    return rate_of(figures.passed, figures.judged)
+
+
+def rate_of(passed: int, judged: int) -> str:
+    """The same, of so many runs."""
+    limits = wilson(passed, judged)
+    if limits is None:
         return NONE
-    low, high = figures.interval
-    return f"{figures.pass_rate:.0%} [{low:.0%}–{high:.0%}]"
+    return f"{percent(passed / judged)} [{percent(limits[0])}–{percent(limits[1])}]"
+
+
+def says(name: str, figures: Figures, decided: bool = False) -> str:
+    """What the set-up with the cheapest pass is, in the same words everywhere."""
+    if not figures.passed:
+        score = number(figures.median_score)
+        return f"No set-up has passed yet; highest median score so far: {name}, {score}"
+    cost = figures.cost_of_pass
+    what = f"{number(figures.median_score)}" if cost is None else money(cost)
+    if decided:
+        return f"Adopt: {name}, {what}"
+    return f"{'Highest median score' if cost is None else 'Cheapest pass'} so far: {name}, {what}"
+
+
+def leading(experiment: ExperimentSummary) -> str:
+    """The same of an experiment, without any test of its surety; empty without a verdict."""
+    if experiment.cheapest is None:
+        return ""
+    tier, subtest = experiment.cheapest
+    return says(f"{tier.id}/{subtest.id}", subtest.figures)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -65,7 +101,7 @@ def run_report(run: RunSummary) -> str:
         if run.stale:
             parts.append("**Stale**: made from other inputs than the experiment has now.\n")
         parts += [
-            f"**{word}**, score {result.judge_score:.3f} (grade {result.judge_grade}"
+            f"**{word}**, score {number(result.judge_score)} (grade {result.judge_grade}"
             + (f", threshold {result.pass_threshold:g}" if result.pass_threshold else "")
             + f"), cost {money(result.cost_usd)}\n",
             quoted(result.judge_reasoning),
@@ -117,7 +153,8 @@ def _pipeline(run: RunSummary) -> str:
     if result is None:
         return ""
     rows = [
-        [s.name, s.status.replace("_", " "), f"{s.duration_seconds:.1f} s"] for s in result.steps
+        [s.name, s.status.replace("_", " "), f"{number(s.duration_seconds, 1)} s"]
+        for s in result.steps
     ]
     found = "".join(f"- {markdown(line)}\n" for line in result.findings(most=100))
     return f"{table(['step', 'status', 'duration'], rows)}\n{found}"
@@ -180,7 +217,7 @@ def subtest_report(subtest: SubtestSummary, tier: str) -> str:
             run.result.judge_grade if run.result else NONE,
             outcome(run),
             money(run.cost_usd),
-            f"{run.result.duration_seconds:.1f} s" if run.result else NONE,
+            f"{number(run.result.duration_seconds, 1)} s" if run.result else NONE,
             f"{run.result.token_stats.total:,}" if run.result else NONE,
         ]
         for run in subtest.runs
@@ -234,8 +271,8 @@ def experiment_report(
     surety: str = "",
     against: Comparison | None = None,
 ) -> str:
-    """The whole experiment; `surety` says how sure its differences are, `against` what became of
-    earlier results."""
+    """The whole experiment; `surety` says which set-up leads and how sure its differences are,
+    `against` what became of earlier results."""
     rows = [
         [
             linked(tier.id, f"{link(tier.path, experiment.path)}/report.md"),
@@ -244,18 +281,11 @@ def experiment_report(
         ]
         for tier in experiment.tiers
     ]
-    best = experiment.best
     up = "[all agents](../report.md)\n\n" if experiment.agent_name else ""
-    said = (
-        f"Least cost of pass: **{markdown(best_set_up(experiment))}**, "
-        f"{money(experiment.frontier)}.\n"
-        if best and best.best and experiment.frontier is not None
-        else ""
-    )
     return (
         f"# {markdown(experiment.id)}\n\n{up}{_note(stale(experiment))}"
         f"{_figures(experiment.figures)}\n"
-        f"{table(['tier', *HEAD, 'best'], rows)}\n{said}{surety}"
+        f"{table(['tier', *HEAD, 'best'], rows)}\n{surety}"
         f"Spent so far, over all sessions and attempts: {money_spent}.\n"
         f"{_list_differences(experiment.figures)}"
         f"{_given_points(experiment)}{judges(panel)}"
@@ -319,7 +349,7 @@ def judges(panel: PanelFigures) -> str:
             f"{pair.slots[0]} and {pair.slots[1]}",
             str(pair.runs),
             number(pair.mean_difference),
-            f"{pair.same_verdict:.0%}",
+            percent(pair.same_verdict),
         ]
         for pair in panel.pairs
     ]
@@ -376,9 +406,11 @@ def by_tier(agents: Sequence[ExperimentSummary]) -> list[tuple[ExperimentSummary
 
 
 def best_set_up(experiment: ExperimentSummary) -> str:
-    """The set-up that is adopted: `T0/00-empty`."""
-    best = experiment.best
-    return f"{best.id}/{best.best.id}" if best and best.best else NONE
+    """The best subtest of all tiers: `T0/00-empty`."""
+    if experiment.best is None:
+        return NONE
+    tier, subtest = experiment.best
+    return f"{tier.id}/{subtest.id}"
 
 
 def _list_differences(figures: Figures) -> str:

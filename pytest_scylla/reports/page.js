@@ -49,8 +49,13 @@
   const kind = (run) => (word(run) in SIGNS ? word(run) : "none");
   const sign = (run) => SIGNS[word(run)] ?? "!";
 
-  const fixed = (value, digits) => (value === null ? "–" : value.toFixed(digits));
-  const dollars = (value) => (value === null ? "–" : `$${value.toFixed(4)}`);
+  // As rounding.py does: half up, without what floats add behind the twelfth digit.
+  const rounded = (value, digits) => {
+    const whole = Math.round(Number((Math.abs(value) * 10 ** digits).toPrecision(12)));
+    return ((whole && Math.sign(value) * whole) / 10 ** digits).toFixed(digits);
+  };
+  const fixed = (value, digits) => (value === null ? "–" : rounded(value, digits));
+  const dollars = (value) => (value === null ? "–" : `$${rounded(value, 4)}`);
   const whole = (value) => (value === null ? "–" : value.toLocaleString("en-US"));
 
   const byNode = new Map();
@@ -242,7 +247,20 @@
     }
     byId("beside").replaceChildren(append(element("table"),
       row("", both.map((s) => titles[s]), "th"), ...lines),
-      folded("Run beside run", append(element("table"), ...details)));
+      ...[difference(...both), folded("Run by run", append(element("table"), ...details))].filter(Boolean));
+  };
+  const difference = (one, other) => {
+    if (one === other) return null;
+    const pair = data.pairs.find(([a, b]) => (a === one && b === other) || (a === other && b === one));
+    if (!pair) {
+      return element("p", "How far apart they are is not in this file: one has no verdict, or there are too many "
+        + `pairs. scylla compare DIR --between '${titles[one]}' '${titles[other]}' tells.`);
+    }
+    const [a, b, ...said] = pair;
+    const lines = ["mean score", "pass rate", "mean cost"].map((figure, at) => append(element("tr"),
+      element("th", figure, { scope: "row" }), append(element("td"), element("bdi", said[at]))));
+    return append(element("table", null, { class: "words difference" }),
+      element("caption", `Difference: ${titles[a]} less ${titles[b]}`), ...lines);
   };
   const order_of = (wanted) => {
     const found = [];

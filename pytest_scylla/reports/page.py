@@ -12,14 +12,15 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from ..statistics import Unknown, scipy_is_there
+from ..statistics import Unknown
+from ..statistics.contrast import Contrast
 from ..store import digest, own_directory, text_of, write_text
 from . import charts as drawn
 from .advice import Advice, Rival, advice, advice_on_agents
@@ -35,12 +36,15 @@ from .markdown_report import (
     money,
     number,
     outcome,
+    percent,
     rate,
     repeated,
     row,
     seat_rows,
+    signed,
     stale,
 )
+from .pairs import interval_of, p_in_words, pairs_of, shown, standing
 from .panel import PanelFigures, own_totals
 from .spending import Spending
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary, link
@@ -75,9 +79,7 @@ def write_page(
     """report.html and charts/ of a results directory, unless they are made from these runs."""
     path = experiment.path / NAME
     said = against.model_dump() if against else None
-    made_from = digest(
-        [experiment.digest, money_spent.usd, money_spent.unknown, said, scipy_is_there()]
-    )
+    made_from = digest([experiment.digest, money_spent.usd, money_spent.unknown, said])
     if path.exists() and (keep or _made_from(path) == made_from):
         return
     parts = components(experiment)
@@ -91,7 +93,7 @@ def write_page(
 def write_agents_page(results: Path, agents: Sequence[ExperimentSummary]) -> None:
     """The page of an experiment with several agents, unless it is made from these runs."""
     path = results / NAME
-    made_from = digest([[one.digest for one in agents], scipy_is_there()])
+    made_from = digest([one.digest for one in agents])
     if path.exists() and _made_from(path) == made_from:
         return
     write_text(path, agents_page(agents, drawn.charts_of_agents(agents), made_from))
@@ -249,22 +251,17 @@ def _answer(found: Advice | None, all: Figures) -> str:
             f"{_count(len(all.runs), 'run')}, {all.errors} without a verdict"
             + (': <a href="#failures">why</a>.' if all.errors else "."),
         )
-    figures = found.adopted.figures
-    if not figures.passed:
-        none = f"no {found.among}'s best set-up" if all.passed else "no set-up"
-        return _paragraphs(
-            f"<strong>Adopt none of them yet: {none} has passed.</strong>",
-            f"The highest median score is that of {_set_up(found.adopted.name)}: "
-            f"{number(figures.median_score)}, with {_count(figures.judged, 'judged run')}.",
-        )
+    if not found.chosen.figures.passed:
+        said = _paragraphs(f"<strong>{_text(found.says)}.</strong>", _text(found.how_sure()))
+        return said + _rivals(found)
     return _headline(found) + _rivals(found)
 
 
 def _headline(found: Advice) -> str:
-    figures = found.adopted.figures
+    figures, what = found.chosen.figures, found.says.partition(":")[0]
     return (
-        f'<p class="adopt">Adopt <strong>{_set_up(found.adopted.name)}</strong></p>'
-        f'<p class="what">{_text(_what(found.adopted.subtest))}</p>'
+        f'<p class="adopt">{what}: <strong>{_set_up(found.chosen.name)}</strong></p>'
+        f'<p class="what">{_text(_what(found.chosen.subtest))}</p>'
         '<dl class="facts">'
         f"<div><dt>What it costs</dt><dd>{money(figures.cost_of_pass)}"
         f"<small>for each pass; {money(figures.mean_cost)} a run</small></dd></div>"
@@ -277,8 +274,7 @@ def _headline(found: Advice) -> str:
             f"<strong>Why:</strong> {_why(found)}",
             f"<strong>How sure:</strong> {_text(found.how_sure())}"
             + (
-                f" The best of each {found.among} was picked by these same runs, which flatters it "
-                "a little."
+                " It was picked by these same runs, which makes it look a little better than it is."
                 if found.rivals
                 else ""
             ),
@@ -286,10 +282,21 @@ def _headline(found: Advice) -> str:
     )
 
 
+RULE = (
+    "It is to be adopted once it beats every other set-up by more than chance, in score or in "
+    "cost, without being worse in the other."
+)
+"""When `Cheapest pass so far` becomes `Adopt`."""
+
+
 def _why(found: Advice) -> str:
-    figures, better, cheaper = found.adopted.figures, found.highest, found.cheapest
-    least = "the lowest cost of pass" if found.by_cost else "the highest median score"
-    said = [f"{least} among the best set-ups of the {found.among}s."]
+    figures, better = found.chosen.figures, found.highest
+    least = (
+        f"the highest median score of all {found.among}s"
+        if figures.cost_of_pass is None
+        else f"the lowest cost of pass of all {found.among}s"
+    )
+    said = [f"{least}."]
     if better:
         said.append(
             f"If the score matters more: {_set_up(better.set_up.name)} has a mean score of "
@@ -297,13 +304,9 @@ def _why(found: Advice) -> str:
             f"for {money(better.set_up.figures.mean_cost)} a run ({_sure(better)})."
         )
     elif found.rivals:
-        said.append(f"No other {found.among}'s best has a higher mean score.")
-    if cheaper:
-        said.append(
-            f"If only the cost matters: {_set_up(cheaper.name)} passes for "
-            f"{money(cheaper.figures.cost_of_pass)}, with a mean score of "
-            f"{number(cheaper.figures.mean_score)}; it is not the best of its tier."
-        )
+        said.append(f"No other {found.among} has a higher mean score.")
+    if found.rivals and not found.decided:
+        said.append(RULE)
     return " ".join(said)
 
 
@@ -333,22 +336,25 @@ def _rivals(found: Advice) -> str:
     head = [
         "set-up",
         "judged",
+        "errors",
         "pass rate",
         "mean score",
         "mean cost",
         "cost of pass",
-        "score beside the adopted",
-        "cost beside the adopted",
+        "score, less the first",
+        "pass rate, less the first",
+        "cost, less the first",
     ]
-    figures = found.adopted.figures
-    mine = [found.adopted.name + " (adopted)", *_beside(figures), "", ""]
-    lines = [mine, *(_rival(rival) for rival in found.rivals)]
-    return _folded(f"Beside the best of the other {found.among}s", _table(head, lines, "words"))
+    lines = [[found.chosen.name, *_beside(found.chosen.figures), "", "", ""]]
+    lines += [_rival(rival) for rival in found.rivals]
+    title = f"Compared with {_count(len(found.rivals), f'other {found.among}')}"
+    return _folded(title, _table(head, lines, "words"))
 
 
-def _beside(figures: Any) -> list[str]:
+def _beside(figures: Figures) -> list[str]:
     return [
         str(figures.judged),
+        str(figures.errors),
         rate(figures),
         number(figures.mean_score),
         money(figures.mean_cost),
@@ -357,8 +363,16 @@ def _beside(figures: Any) -> list[str]:
 
 
 def _rival(rival: Rival) -> list[str]:
-    figures = rival.set_up.figures
-    return [rival.set_up.name, *_beside(figures), str(rival.score), str(rival.cost)]
+    told = {"score": rival.score, "pass_rate": rival.pass_rate, "cost_usd": rival.cost}
+    said = [_difference(name, one.contrast, str(one)) for name, one in told.items()]
+    return [rival.set_up.name, *_beside(rival.set_up.figures), *said]
+
+
+def _difference(figure: str, contrast: Contrast, standing: str) -> str:
+    """`+0.333 [+0.100 to +0.500], higher (p 0.002)`."""
+    limits = interval_of(figure, contrast)
+    interval = "" if limits == NONE else f" [{limits}]"
+    return f"{shown(figure, contrast.change)}{interval}, {standing}"
 
 
 def _paragraphs(*parts: str) -> str:
@@ -418,10 +432,10 @@ def _drawn(svg: str | None, caption: str = "") -> str:
 WORDS = {
     "tier": "a kind of set-up: prompts, skills, tools, sub-agents, and combinations of them",
     "set-up": "tier/subtest: what an agent was given to work with",
-    "best subtest": "the set-up of the tier with the highest median score; near ties go to the one "
-    "with fewer tokens",
-    "best": "the set-up that is to be adopted of this agent: the lowest cost of pass among the "
-    "best of its tiers",
+    "best subtest": "the set-up of the tier, or of all, with the highest median score; near ties "
+    "go to the one with fewer tokens",
+    "best": "the set-up of this agent with the highest median score; near ties go to the one with "
+    "fewer tokens",
     "runs": "how often an agent was given the task, with these set-ups",
     "judged": "runs with a verdict; the others count in no rate and in no mean",
     "errors": "runs without a verdict: they have no score",
@@ -435,9 +449,11 @@ WORDS = {
     "95 %": "interval of the change",
     "p": "chance of such a loss or a greater one, had nothing changed; corrected (Holm) for the "
     "number of tiers",
-    "score beside the adopted": "Mann and Whitney's test; p is corrected (Holm) for the number of "
-    "set-ups",
-    "cost beside the adopted": "the same test, of the costs",
+    "score, less the first": "difference of the mean scores, its 95 % interval (Welch), and p of a "
+    "permutation test, corrected (Holm) for the number of set-ups",
+    "pass rate, less the first": "in percentage points, its 95 % interval (Newcombe), and p of "
+    "Fisher's exact test, corrected alike",
+    "cost, less the first": "the same test as of the scores, in USD of a run",
     "own total": "what the judge itself added up; the program computes the score from the items",
     "valid": "judgments that could be read and count",
     "not asked": "two judges before it agreed",
@@ -562,11 +578,11 @@ def _components(parts: Sequence[Component], pictures: dict[str, str]) -> str:
     lines = [
         [
             f"{one.kind} {one.name}",
-            f"{one.score:+.3f}",
+            signed(one.score),
             _limits(one),
             str(one.having),
             str(one.lacking),
-            NONE if one.cost is None else f"{one.cost:+.4f}",
+            signed(one.cost, 4),
         ]
         for one in parts
     ]
@@ -582,18 +598,26 @@ def _components(parts: Sequence[Component], pictures: dict[str, str]) -> str:
         _paragraphs(
             "Mean score of the subtests that have a component, less that of those without it. "
             "It is a comparison, not a cause: subtests that have one component have others too. "
-            "The lines are 95 % intervals; there is none where one side has a single subtest."
+            f"{_lines(parts)}"
         )
         + _picture(pictures, "components")
         + _folded("As a table", _table(head, lines))
     )
 
 
+def _lines(parts: Sequence[Component]) -> str:
+    """What the lines of the chart are, as far as there are any."""
+    known = [not isinstance(one.interval, Unknown) for one in parts[: drawn.MOST_COMPONENTS]]
+    if not any(known):
+        return "None has an interval: one side has a single subtest, or none of them any spread."
+    return "The lines are 95 % intervals" + ("." if all(known) else ", where there is one.")
+
+
 def _limits(one: Component) -> str:
     if isinstance(one.interval, Unknown):
         return one.interval.reason
     low, high = one.interval
-    return f"{low:+.3f} to {high:+.3f}"
+    return f"{signed(low)} to {signed(high)}"
 
 
 def _criteria(experiment: ExperimentSummary) -> str:
@@ -611,7 +635,7 @@ def _judges(panel: PanelFigures) -> str:
             f"{pair.slots[0]} and {pair.slots[1]}",
             str(pair.runs),
             number(pair.mean_difference),
-            f"{pair.same_verdict:.0%}",
+            percent(pair.same_verdict),
         ]
         for pair in panel.pairs
     ]
@@ -686,6 +710,7 @@ def _data(experiment: ExperimentSummary, places: Places) -> tuple[dict[str, Any]
             for tier, subtest in subtests
         ],
         "figures": COMPARED,
+        "pairs": list(_pairs(experiment, index)),
         "paths": _elsewhere(experiment, places),
         "runs": {
             "subtest": [index[tier, subtest.id] for tier, subtest, _ in places],
@@ -695,6 +720,24 @@ def _data(experiment: ExperimentSummary, places: Places) -> tuple[dict[str, Any]
         "prompts": list(prompts),
     }
     return data, chunks
+
+
+def _pairs(
+    experiment: ExperimentSummary, index: Mapping[tuple[str, str], int]
+) -> Iterator[list[Any]]:
+    """One and other (places in `subtests`), and of each figure the difference in words."""
+    places = {f"{tier}/{subtest}": place for (tier, subtest), place in index.items()}
+    known = pairs_of(experiment)
+    for at, pair in enumerate(known.pairs):
+        said = []
+        for name, contrast in pair.contrasts.items():
+            p = known.p_of(name, at)
+            many = len(known.adjusted[name])
+            more = f"; corrected for {many} set-ups: p {p_in_words(p)}" if p and many > 1 else ""
+            said.append(f"{_difference(name, contrast, standing(contrast))}{more}")
+            if isinstance(contrast.interval, Unknown) and not isinstance(contrast.p, Unknown):
+                said[-1] += f"; no interval: {contrast.interval.reason}"
+        yield [places[pair.one.name], places[pair.other.name], *map(plain, said)]
 
 
 def _elsewhere(experiment: ExperimentSummary, places: Places) -> dict[int, str]:

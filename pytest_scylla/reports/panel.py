@@ -12,6 +12,7 @@ from ..consensus import counted, graded
 from ..errors import ScyllaError
 from ..rebuild import stored_judgments, vote
 from ..results import CategoryScore, JudgeVote
+from ..rounding import rounded
 from ..rubric import Rubric, load_rubric
 from ..scoring import distance, score_of_items
 from ..statistics import krippendorff_alpha, mean, total
@@ -226,5 +227,6 @@ def own_totals(seats: Sequence[Seat]) -> str:
         return ""
     return (
         f"the judges' own totals differ from their items in {len(off)} of {len(given)} judgments "
-        f"(mean {mean(given) or 0.0:+.4f}, at most {max(off, key=abs):+.4f})"
+        f"(mean {rounded(mean(given) or 0.0, 4, '+')}, "
+        f"at most {rounded(max(off, key=abs), 4, '+')})"
     )

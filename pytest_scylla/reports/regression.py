@@ -11,7 +11,7 @@ from ..statistics import Unknown
 from ..statistics.comparison import Difference, Pair, compare, fewest_units, more_runs
 from ..statistics.inference import holm
 from .comparison import Comparison
-from .markdown_report import NONE, number
+from .markdown_report import NONE, number, signed
 from .table import Key, Row
 
 Standing = Literal["worse", "undecided", "no worse"]
@@ -200,14 +200,14 @@ def _line(tier: TierChange) -> list[str]:
     interval = NONE
     if not isinstance(found.interval, Unknown):
         low, high = found.interval
-        interval = f"{low:+.3f} to {high:+.3f}"
+        interval = f"{signed(low)} to {signed(high)}"
     return [
         tier.tier,
         str(found.cells),
         f"{tier.passed[0]} → {tier.passed[1]}",
         number(found.before),
         number(found.after),
-        f"{found.change:+.3f}",
+        signed(found.change),
         interval,
         number(tier.p),
         tier.said,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..history import Execution, executions
+from ..rounding import rounded
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Spending:
     def __str__(self) -> str:
         more = f" and {self.unknown} executions of unknown cost" if self.unknown else ""
         cut = f" ({self.cut_off} cut off: as far as their logs show)" if self.cut_off else ""
-        return f"${self.usd:.4f}{cut}{more}"
+        return f"${rounded(self.usd, 4)}{cut}{more}"
 
 
 def spending(found: Iterable[Execution]) -> Spending:

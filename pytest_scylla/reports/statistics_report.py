@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from ..results import JudgeVote
 from ..statistics import (
-    MISSING,
     Unknown,
     cost_of_pass,
     mean,
     median,
     pass_at_k,
     pass_hat_k,
-    scipy_is_there,
     total,
     wilson,
 )
 from ..store import digest, now
+from .advice import advice
+from .markdown_report import leading, table
+from .pairs import limits, lines_for_json, p_in_words, shown
 from .panel import PanelFigures, panel_figures
 from .summary import KS, ExperimentSummary
 from .table import Key, Row, rows_of
+from .text import markdown
 
 if TYPE_CHECKING:
     from ..statistics import inference
@@ -65,36 +67,105 @@ def statistics_of(experiments: Sequence[ExperimentSummary]) -> dict[str, Any]:
         votes |= {row.key: panel for row, panel in zip(own, given, strict=True)}
     digests = [experiment.digest for experiment in experiments]
     made_from = digests[0] if len(digests) == 1 else digest(digests)
-    return {"made_from": made_from, "generated_at": now(), **statistics(rows, votes)}
+    return {
+        "made_from": made_from,
+        "generated_at": now(),
+        "decisions": [line for one in experiments if (line := _decision(one))],
+        **statistics(rows, votes),
+        "pairs": [line for one in experiments for line in lines_for_json(one)],
+    }
+
+
+def _decision(experiment: ExperimentSummary) -> dict[str, Any] | None:
+    """The cheapest pass, and how sure that is."""
+    found = advice(experiment)
+    if found is None:
+        return None
+    return {
+        "experiment": experiment.id,
+        "model": experiment.agent,
+        "set_up": found.chosen.name,
+        "says": found.says,
+        "decided": found.decided,
+        "how_sure": found.how_sure(),
+    }
 
 
 def statistics(rows: Sequence[Row], votes: Votes) -> dict[str, Any]:
-    """All of it. Without scipy, what needs it is left out, and `left_out` says so."""
+    """All of it."""
     judged = _judged(rows)
     wholes = list(_groups(judged, "experiment", "agent_model"))
     found: dict[str, Any] = {
         "alpha": ALPHA,
-        "left_out": None if scipy_is_there() else MISSING,
         "tier_descriptives": [_described(group) for group in _tiers(rows) if _judged(group[1])],
         "pass_at_k": [_several(group) for group in _subtests(judged)],
         "judge_agreement": [
             _agreement(group, votes) for group in _groups(rows, "experiment", "agent_model")
         ],
     }
-    if scipy_is_there():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found |= _tested(judged, wholes)
-    return found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return found | _tested(judged, wholes)
+
+
+def decision_of(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The line of the one experiment that it is of; None without a verdict."""
+    return next(iter(statistics.get("decisions", ())), None)
+
+
+def set_ups_compared(experiment: ExperimentSummary, statistics: Mapping[str, Any]) -> str:
+    """In Markdown: the cheapest pass, how sure that is, and what it is compared with: the other
+    set-ups of its tier, and the best of each other tier."""
+    decision = decision_of(statistics)
+    if decision is None:
+        return f"**{markdown(leading(experiment))}**.\n\n" if experiment.cheapest else ""
+    mine = experiment.cheapest[0] if experiment.cheapest else None
+    near = {
+        f"{tier.id}/{subtest.id}"
+        for tier in experiment.tiers
+        for subtest in tier.subtests
+        if tier is mine or subtest is tier.best
+    }
+    led = [line for line in statistics.get("pairs", ()) if line["set_up2"] == decision["set_up"]]
+    rows = [_compared(line) for line in led if line["set_up1"] in near]
+    found = f"**{markdown(decision['says'])}**. {markdown(decision['how_sure'])}\n"
+    if not rows:
+        return f"{found}\n"
+    head = ["set-up", "judged", "errors", "score", "95 %", "p", "pass rate", "95 %", "p", "note"]
+    return (
+        f"{found}\n{table(head, rows)}\n"
+        f"Differences: the set-up less {markdown(decision['set_up'])}; p is corrected (Holm) for "
+        f"the number of set-ups compared with it ({len(led)}). More pairs are in "
+        "export/statistics.json.\n\n"
+    )
+
+
+def _compared(line: Mapping[str, Any]) -> list[str]:
+    figures = [
+        cell
+        for name in ("score", "pass_rate")
+        for cell in (
+            shown(name, line[name]["difference"]),
+            limits(name, line[name].get("ci_low"), line[name].get("ci_high")),
+            p_in_words(line[name].get("p_value")),
+        )
+    ]
+    reason, known = line["score"].get("reason"), "p_value" in line["score"]
+    note = f"{'no interval' if known else 'not enough runs to tell'}: {reason}" if reason else ""
+    return [line["set_up1"], str(line["n1"]), str(line["errors1"]), *figures, note]
 
 
 def differences(statistics: Mapping[str, Any]) -> str:
-    """In words, whether the scores of an experiment's tiers differ beyond chance."""
+    """In words, whether the scores of an experiment's tiers differ beyond chance; nothing where
+    there is one tier."""
+    tiers = {one["tier"] for one in statistics.get("tier_descriptives", ())}
     omnibus = [one for one in statistics.get("omnibus_tests", ()) if one["metric"] == "score"]
     lines = []
-    for one in omnibus:
+    for one in omnibus if len(tiers) > 1 else ():
         if "p_value" not in one:
-            lines.append(f"Whether tiers differ cannot be told: {one['reason']}.\n")
+            few = f"2 tiers with 5 judged runs are needed, there {_there(one['n_groups'])}"
+            reason = few if one["n_groups"] < 2 else one["reason"]
+            lines.append(f"Whether tiers differ cannot be told: {reason}.\n")
             continue
         pairs = [
             f"{pair['tier1']} and {pair['tier2']}"
@@ -107,6 +178,10 @@ def differences(statistics: Mapping[str, Any]) -> str:
         word = "differ" if one["is_significant"] else "do not differ beyond chance"
         lines.append(f"Scores of tiers {word} (Kruskal-Wallis p {one['p_value']:.2g}); {apart}.\n")
     return "".join(lines)
+
+
+def _there(count: int) -> str:
+    return "is 1" if count == 1 else f"are {count}"
 
 
 def _judged(rows: Sequence[Row]) -> list[Row]:
@@ -136,7 +211,7 @@ def _values(rows: Sequence[Row], metric: str) -> list[float]:
     return [value for value in values if value is not None]
 
 
-# -- without scipy -----------------------------------------------------------------------------
+# -- figures -------------------------------------------------------------------------------------
 
 
 def _described(group: Group) -> dict[str, Any]:
@@ -183,7 +258,7 @@ def _because(found: Mapping[str, Any], reason: str) -> dict[str, str]:
     return {"reason": reason} if all(value is None for value in found.values()) else {}
 
 
-# -- on scipy ------------------------------------------------------------------------------------
+# -- tests ---------------------------------------------------------------------------------------
 
 
 def _tested(rows: Sequence[Row], wholes: Sequence[Group]) -> dict[str, Any]:

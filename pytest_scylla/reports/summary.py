@@ -308,7 +308,8 @@ class TierSummary:
 
 @dataclass(frozen=True)
 class ExperimentSummary:
-    """An experiment: its tiers, and the one whose best set-up passes at the least cost."""
+    """An experiment: its tiers, the best of all set-ups, and the one that passes at the least
+    cost."""
 
     id: str
     path: Path
@@ -345,11 +346,19 @@ class ExperimentSummary:
         return digest([__version__, self.id, self.agent, tiers])
 
     @cached_property
-    def best(self) -> TierSummary | None:
-        """The tier whose best subtest has the lowest cost of pass; then the higher score, then
-        the earlier tier. Without any known cost: the highest score."""
-        with_best = [tier for tier in self.tiers if tier.best is not None]
-        return min(with_best, key=lambda tier: rank(tier.best), default=None)
+    def best(self) -> tuple[TierSummary, SubtestSummary] | None:
+        """Of the tiers' best subtests the best one, chosen as each of them was in its tier."""
+        of = {(tier.id, tier.best.id): (tier, tier.best) for tier in self.tiers if tier.best}
+        cells = (Cell(*key, tuple(best.figures.results)) for key, (_, best) in of.items())
+        found = best_cell(cells)
+        return of[found.tier, found.subtest] if found else None
+
+    @cached_property
+    def cheapest(self) -> tuple[TierSummary, SubtestSummary] | None:
+        """Of all subtests the one with the lowest cost of pass; then the higher median score, then
+        the earlier one. Without any known cost of pass: the highest median score."""
+        judged = [(t, s) for t in self.tiers for s in t.subtests if s.figures.judged]
+        return min(judged, key=lambda place: rank(place[1]), default=None)
 
     @property
     def frontier(self) -> float | None:
@@ -358,11 +367,10 @@ class ExperimentSummary:
         return min((cost for cost in found if cost is not None), default=None)
 
 
-def rank(best: SubtestSummary | None) -> tuple[float, float]:
-    """Of set-ups the lowest is adopted: the least cost of pass, then the highest median score."""
-    cost = best.figures.cost_of_pass if best else None
-    score = (best.figures.median_score if best else None) or 0.0
-    return (float("inf") if cost is None else cost, -score)
+def rank(subtest: SubtestSummary) -> tuple[float, float]:
+    """By the least cost of pass, then by the highest median score."""
+    cost = subtest.figures.cost_of_pass
+    return (float("inf") if cost is None else cost, -(subtest.figures.median_score or 0.0))
 
 
 def summarise(results: Path, *, latest: bool = False) -> ExperimentSummary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..columns import in_columns, within
-from .markdown_report import HEAD, NONE, best_set_up, repeated, row, stale, untouched
+from .markdown_report import HEAD, NONE, best_set_up, leading, repeated, row, stale, untouched
 from .panel import own_totals, panel_figures
 from .summary import ExperimentSummary
 
@@ -24,13 +24,14 @@ SPARE = ("failed", "passed", "cost", "cost of pass")
 
 
 def closing_table(experiment: ExperimentSummary, width: int | None = None) -> list[str]:
-    """The lines of the table, in columns, and where the judges' own arithmetic differs."""
-    given = untouched(experiment)
+    """The lines of the table, in columns, the cheapest pass, and what else is to be known."""
     remarks = (
-        (f"{given}\n" if given else "")
-        + stale(experiment)
-        + repeated(experiment.figures)
-        + own_totals(panel_figures(experiment).seats)
+        leading(experiment),
+        untouched(experiment),
+        stale(experiment),
+        repeated(experiment.figures),
+        own_totals(panel_figures(experiment).seats),
     )
     table = in_columns(rows(experiment), words=(0, -1), width=width, spare=SPARE)
-    return [*table, *within(remarks.splitlines(), width)]
+    lines = [line for remark in remarks for line in remark.splitlines()]
+    return [*table, *within(lines, width)]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation import write_if_changed
-from ..statistics import scipy_is_there
 from ..store import RunDir, now, read_json, write_json
 from ..tree import ResultsTree, folders
 from . import json_report, markdown_report
@@ -18,7 +17,7 @@ from .export import write_exports
 from .page import write_agents_page, write_page
 from .panel import panel_figures
 from .spending import spent
-from .statistics_report import differences, statistics_of
+from .statistics_report import decision_of, differences, set_ups_compared, statistics_of
 from .summary import ExperimentSummary, RunSummary, summarise, summarise_run
 
 
@@ -53,7 +52,8 @@ def _write_all(experiment: ExperimentSummary, *, keep: bool, afresh: bool) -> No
     money, panel = spent(results), panel_figures(experiment)
     against = comparison_of(experiment)
     write_exports(experiment, keep=keep)
-    surety = differences(write_statistics(experiment, keep=keep))
+    statistics = write_statistics(experiment, keep=keep)
+    surety = set_ups_compared(experiment, statistics) + differences(statistics)
     for tier in (*experiment.tiers, *experiment.left_out):
         for subtest in tier.all_subtests:
             if afresh or not _is_current(subtest.path, subtest.digest, keep):
@@ -71,7 +71,7 @@ def _write_all(experiment: ExperimentSummary, *, keep: bool, afresh: bool) -> No
         _write_json(tier.path / "best_subtest.json", json_report.best_subtest(tier), keep)
     _write(
         results,
-        json_report.experiment_report(experiment, money, panel),
+        json_report.experiment_report(experiment, money, panel, decision_of(statistics)),
         markdown_report.experiment_report(experiment, money, panel, surety, against),
         keep,
     )
@@ -104,12 +104,16 @@ def write_statistics(experiment: ExperimentSummary, *, keep: bool = False) -> di
     """export/statistics.json, unless it is made from these runs already; returns what it says."""
     path = experiment.path / "export" / "statistics.json"
     kept = read_json(path)
-    wanting = kept is not None and kept.get("left_out") is not None and scipy_is_there()
-    if kept is not None and (keep or (kept.get("made_from") == experiment.digest and not wanting)):
+    if kept is not None and (keep or _is_whole(kept, experiment)):
         return kept
     made = statistics_of([experiment])
     write_json(path, made)
     return made
+
+
+def _is_whole(kept: dict[str, Any], experiment: ExperimentSummary) -> bool:
+    """It is made from these runs; files of earlier versions may lack a part."""
+    return kept.get("made_from") == experiment.digest and "pairs" in kept
 
 
 def _is_current(folder: Path, made_from: str, keep: bool) -> bool:

@@ -1,12 +1,10 @@
 """Figures over runs, a definition each. A run without a verdict enters none of them as 0.
 
-`figures` and `agreement` need nothing but Python. `inference` and `comparison` are on scipy, which
-the extra `stats` brings; they are imported where they are asked for, because scipy starts slowly.
+`figures` and `agreement` need nothing but Python. `inference`, `contrast` and `comparison` use
+numpy and scipy, which start slowly: they are imported where there is something to compute.
 """
 
 from __future__ import annotations
-
-from importlib.util import find_spec
 
 from .agreement import Scale, krippendorff_alpha
 from .figures import (
@@ -26,7 +24,6 @@ from .figures import (
 )
 
 __all__ = [
-    "MISSING",
     "Z95",
     "Scale",
     "Unknown",
@@ -40,15 +37,6 @@ __all__ = [
     "pass_at_k",
     "pass_hat_k",
     "quantile",
-    "scipy_is_there",
     "total",
     "wilson",
 ]
-
-MISSING = "scipy is not installed\n  next: pip install 'pytest-scylla[stats]'"
-"""What to say where `inference` or `comparison` is needed and cannot be imported."""
-
-
-def scipy_is_there() -> bool:
-    """Whether `inference` and `comparison` can be imported."""
-    return find_spec("scipy") is not None
