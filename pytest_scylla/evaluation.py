@@ -178,7 +178,7 @@ class Evaluation:
     @cached_property
     def history(self) -> History:
         """What was executed before, when it is first asked for."""
-        return History(executions(self.results))
+        return History(executions(self.results), [judge.model for judge in self.judges])
 
     def model_of(self, stage: str) -> str | None:
         """The model of the agent or of a judge slot (`judge_NN`), as far as it is known."""

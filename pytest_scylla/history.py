@@ -5,8 +5,8 @@ were set aside and executions that were cut off included.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Execution:
     """It did not end by itself: `usd` is what its logs show."""
     asked: bool = True
     """False: a sequential panel came to this slot, and did not need it."""
+    model: str = ""
+    """The judge's model; empty where it is not known."""
 
     @property
     def took(self) -> float | None:
@@ -203,7 +205,8 @@ class _Reader:
             usd, seconds = told.get("cost_usd", 0.0), told.get("duration_seconds")
             valid = told.get("is_valid") is not False
             args = (_number(usd), _tokens(told), seconds, valid)
-            return Execution(tier, subtest, stage, slot, *args)
+            model = str(told.get("model") or "")
+            return Execution(tier, subtest, stage, slot, *args, model=model)
         if not os.path.exists(f"{slot}/prompt.md"):
             return None  # no model was asked
         logs = sorted(Path(slot).glob("*stdout*.log"))
@@ -279,9 +282,11 @@ Groups = dict[tuple[str, ...], list[Execution]]
 class History:
     """Earlier executions, by how near they are to one that is to come."""
 
-    def __init__(self, found: Iterable[Execution]) -> None:
+    def __init__(self, found: Iterable[Execution], judges: Sequence[str] = ()) -> None:
+        """`judges`: the models of the slots that are to be asked, empty where one is not known. A judgment says something of all
+        slots with its model, whichever slot it was made in, and nothing of others."""
         self.executions = tuple(found)
-        whole = [one for one in self.executions if one.whole]
+        whole = [slot for one in self.executions if one.whole for slot in _as_of(one, judges)]
         self._turns = _groups(whole)
         self._asked = _groups(one for one in whole if one.asked)
         self._samples: dict[tuple[str, ...], Sample] = {}
@@ -303,6 +308,18 @@ class History:
                 key = (kind, *place[:length])
                 return self._samples.setdefault(key, Sample(where, tuple(found)))
         return None
+
+
+def _as_of(one: Execution, judges: Sequence[str]) -> list[Execution]:
+    """An execution as one of the stages that it says something of."""
+    if one.stage == "agent" or not judges or not one.model:
+        return [one]
+    slots = {f"judge_{n:02d}": model for n, model in enumerate(judges, 1)}
+    return [
+        replace(one, stage=slot)
+        for slot, model in slots.items()
+        if model == one.model or (not model and slot == one.stage)
+    ]
 
 
 def _groups(found: Iterable[Execution]) -> Groups:

@@ -233,9 +233,13 @@ class Recorder:
     def _earlier(self, known: Known) -> History:
         """What was executed before this session."""
         from .history import History, executions
+        from .results import BY_COMMANDS
 
         if known.results not in self.earlier:
-            self.earlier[known.results] = History(executions(known.results))
+            judges = known.experiment.settings.judges
+            own = {BY_COMMANDS: BY_COMMANDS}
+            models = [str(one.options.get("model") or own.get(one.adapter, "")) for one in judges]
+            self.earlier[known.results] = History(executions(known.results), models)
         return self.earlier[known.results]
 
     def _shown(self, path: Path) -> str:

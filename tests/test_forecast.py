@@ -4,6 +4,7 @@ import math
 import random
 import statistics
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -121,7 +122,7 @@ def test_a_third_judge_costs_as_often_as_he_was_asked_and_a_budget_reserves_for_
 
 
 def test_a_comparison_is_of_like_with_like() -> None:
-    def run(path: str, usd: float | None, subtest: str = "a", **more: bool) -> Execution:
+    def run(path: str, usd: float | None, subtest: str = "a", **more: Any) -> Execution:
         return Execution("T0", subtest, "agent", path, usd, 10, 4.0, **more)
 
     known = Basis(History([run("before", 1.0)]), lambda stage: 0.0)

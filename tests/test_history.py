@@ -236,3 +236,20 @@ def test_a_turn_at_which_nobody_was_asked_costs_nothing_and_is_no_example(tmp_pa
     assert (turns.usd, turns.seconds) == ((0.0,), (0.0,))
     assert found.sample("T0", "00-a", "judge_03") is None
     assert (spent(tmp_path).usd, spent(tmp_path).unknown) == (1.0, 0)
+
+
+def test_what_a_judge_cost_is_known_of_its_model_not_of_its_slot() -> None:
+    def judgment(stage: str, model: str, usd: float) -> Execution:
+        return Execution("T0", "a", stage, f"{stage}-{model}", usd, model=model)
+
+    found = [judgment("judge_01", "rubric-checks", 0.0), judgment("judge_02", "big", 0.25)]
+    moved = History(found, ["big"])
+    sample = moved.sample("T0", "a", "judge_01")
+    assert sample is not None
+    assert [*sample.usd] == [0.25]
+    assert History(found, ["small"]).sample("T0", "a", "judge_01") is None
+    twice = History(found, ["big", "big"])
+    for history, slot in ((twice, "judge_01"), (twice, "judge_02"), (History(found), "judge_02")):
+        known = history.sample("T0", "a", slot)
+        assert known is not None
+        assert [*known.usd] == [0.25]
