@@ -10,11 +10,12 @@ from pathlib import Path
 
 from .arguments import share
 from .columns import terminal_width
-from .errors import EXIT_REGRESSION, ScyllaError
+from .errors import ScyllaError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; returns the exit status: 0, 2 for bad input, 8 where `compare` finds a loss."""
+    """Run it; returns the exit status: 0, 2 for bad input; of `compare` 8 where a tier got worse,
+    and 9 where nothing could be compared."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.does(options)
@@ -45,10 +46,22 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", _report, "write reports and exports anew where they are out of date")
     report.add_argument("directory", type=Path, metavar="DIR", help=results)
     report.add_argument("--parquet", action="store_true", help="also write the tables as Parquet")
-    compare = add("compare", _compare, "compare two sets of results on the cells that both have")
+    compare = add(
+        "compare",
+        _compare,
+        "compare two sets of results on the runs that both have, or two set-ups of one",
+    )
     tables = f"{results}; or a table of runs (CSV, JSON)"
     compare.add_argument("before", type=Path, metavar="A", help=f"the earlier results: {tables}")
-    compare.add_argument("after", type=Path, metavar="B", help="the later ones, likewise")
+    compare.add_argument(
+        "after", type=Path, metavar="B", nargs="?", help="the later ones, likewise"
+    )
+    compare.add_argument(
+        "--between",
+        nargs=2,
+        metavar=("TIER/SUBTEST", "TIER/SUBTEST"),
+        help="compare these two set-ups of A, without B",
+    )
     compare.add_argument(
         "--alpha", type=share, default=0.05, help="chance of a false alarm over all tiers (0.05)"
     )
@@ -106,13 +119,36 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    if (options.after is None) == (options.between is None):
+        raise ScyllaError(
+            "compare: name two sets of results, or one and --between TIER/SUBTEST TIER/SUBTEST"
+        )
+    return _compare_set_ups(options) if options.between else _compare_results(options)
+
+
+def _compare_set_ups(options: argparse.Namespace) -> int:
+    from .reports.pairs import between, compare, named, notes_of
+    from .reports.table import read_table
+    from .reports.terminal import columns
+
+    rows = read_table(options.before)
+    one, other = (named(rows, name) for name in options.between)
+    (pair,) = compare([(one, other)])
+    table = between(pair)
+    figures = columns([line[:-1] for line in table])
+    _say(f"{left}  {line[-1]}".rstrip() for left, line in zip(figures, table, strict=True))
+    _say(notes_of(pair))
+    return 0
+
+
+def _compare_results(options: argparse.Namespace) -> int:
     from .reports.regression import find_regressions, lines_of
     from .reports.table import read_table
 
     before, after = read_table(options.before), read_table(options.after)
     regression = find_regressions(before, after, options.alpha)
     _say(lines_of(regression, terminal_width()))
-    return EXIT_REGRESSION if regression.worse else 0
+    return regression.exit_status
 
 
 def _init(options: argparse.Namespace) -> int:

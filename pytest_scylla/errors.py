@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EXIT_REGRESSION = 8
+EXIT_NOT_COMPARED = 9
 """Exit status where a tier got worse than in earlier results; pytest's own are 0 to 5."""
 
 

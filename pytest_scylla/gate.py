@@ -10,7 +10,7 @@ import pytest
 
 from .arguments import share
 from .columns import terminal_width
-from .errors import EXIT_REGRESSION, InputError
+from .errors import EXIT_NOT_COMPARED, EXIT_REGRESSION, InputError
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -25,7 +25,8 @@ def add_options(group: pytest.OptionGroup) -> None:
         "--scylla-baseline",
         metavar="DIR_OR_FILE",
         help="compare with earlier results (a results directory, a directory of such, or a table "
-        f"of runs); exit status {EXIT_REGRESSION} where a tier got worse",
+        f"of runs); exit status {EXIT_REGRESSION} if a tier got worse, {EXIT_NOT_COMPARED} if "
+        "nothing could be compared",
     )
     group.addoption(
         "--scylla-alpha",
@@ -81,27 +82,30 @@ class Gate:
 
         after = [row for summary in summaries for row in rows_of(summary)]
         names = {row.experiment for row in after}
-        before = [row for row in self.before if row.experiment in names]
+        before = [row for row in self.before if row.experiment in names] or self.before
         self.regression = find_regressions(before, after, self.alpha)
         for summary in summaries:
             found = comparison(self.regression, str(self.baseline), summary.digest)
             write_json(summary.path / NAME, found)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A tier that got worse fails the session."""
-        if self.regression and self.regression.worse and session.exitstatus in (0, 1):
-            session.exitstatus = EXIT_REGRESSION
+        """A tier that got worse fails the session, and so does a gate that compared nothing."""
+        if session.exitstatus in (0, 1) and self.recorder.selected:
+            status = self.regression.exit_status if self.regression else EXIT_NOT_COMPARED
+            session.exitstatus = status or session.exitstatus
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """A section of its own."""
-        if self.regression is None:
+        if self.regression is None and not self.recorder.selected:
             return
         from .reports.regression import lines_of
 
         terminalreporter.write_sep("=", f"scylla: against {self.baseline}")
-        *lines, verdict = lines_of(self.regression, terminal_width())
+        none = ["nothing was compared: this session has no results"]
+        width = terminal_width()
+        *lines, verdict = lines_of(self.regression, width) if self.regression else none
         for line in lines:
             terminalreporter.write_line(line)
-        worse = self.regression.worse
-        terminalreporter.write_line(verdict, red=worse, bold=worse)
+        bad = self.regression is None or self.regression.exit_status != 0
+        terminalreporter.write_line(verdict, red=bad, bold=bad)

@@ -283,8 +283,9 @@ class History:
     """Earlier executions, by how near they are to one that is to come."""
 
     def __init__(self, found: Iterable[Execution], judges: Sequence[str] = ()) -> None:
-        """`judges`: the models of the slots that are to be asked, empty where one is not known. A judgment says something of all
-        slots with its model, whichever slot it was made in, and nothing of others."""
+        """`judges`: the models of the slots that are to be asked, empty where one is not known. A
+        judgment says something of all slots with its model, whichever slot it was made in, and
+        nothing of others."""
         self.executions = tuple(found)
         whole = [slot for one in self.executions if one.whole for slot in _as_of(one, judges)]
         self._turns = _groups(whole)

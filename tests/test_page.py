@@ -8,6 +8,7 @@ import html
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_scylla.live import line_of
 from pytest_scylla.reports.advice import advice
+from pytest_scylla.reports.charts import charts
 from pytest_scylla.reports.components import components
-from pytest_scylla.reports.markdown_report import money, number, percent
+from pytest_scylla.reports.markdown_report import money, number, percent, signed
 from pytest_scylla.reports.pairs import MOST, pairs_of
+from pytest_scylla.reports.panel import panel_figures
 from pytest_scylla.reports.summary import summarise
 from pytest_scylla.reports.terminal import closing_table
 from pytest_scylla.reports.terminal import rows as terminal_rows
 from pytest_scylla.reports.text import plain
 from pytest_scylla.reports.writing import write_reports
 from pytest_scylla.results import AgentResult, ConfigManifest, RunFailure, TokenStats
+from pytest_scylla.rounding import rounded
 from pytest_scylla.statistics import Unknown
 from pytest_scylla.statistics.inference import fewest_in_pair, mann_whitney
 from pytest_scylla.store import write_json
@@ -328,6 +333,79 @@ def test_a_component_is_worth_the_mean_with_it_less_the_mean_without(tmp_path: P
     assert (bash.having, bash.lacking) == (2, 1)
     assert bash.score == pytest.approx((0.8 + 0.4) / 2 - 0.2)
     assert "tool Read" not in found
+
+
+@pytest.mark.parametrize("scores", [(-0.03, -0.03), (-0.03, -0.2), (0.3, 0.1), (0.3, -0.2), (0, 0)])
+def test_the_bars_of_components_are_within_their_axis(
+    tmp_path: Path, scores: tuple[float, ...]
+) -> None:
+    for place, score in enumerate(scores):
+        for time in (0, 1):
+            blocks = {"claude_md": {"blocks": [f"B{place}"]}}
+            set_up(tmp_path, f"T0/{place}{time}-x", 0.5 + score + time / 50, **blocks)
+    set_up(tmp_path, "T0/99-empty", 0.5)
+    parts = [replace(one, interval=Unknown("none")) for one in components(summarise(tmp_path))]
+    parts = [replace(one, score=value) for one, value in zip(parts, scores, strict=True)]
+    summary = summarise(tmp_path)
+    svg = charts(summary, panel_figures(summary), parts)["components"]
+    (width,) = re.findall(r'class="plot"><rect x="0" y="0" width="([\d.]+)"', svg)
+    bars = re.findall(r'<rect x="([-\d.]+)"[^>]*class="rect ', svg)
+    widths = re.findall(r'width="([-\d.]+)"[^>]*class="rect ', svg) or ["0"] * len(bars)
+    assert len(bars) == len(scores)
+    for left, wide in zip(bars, widths, strict=True):
+        assert 0 <= float(left) <= float(left) + float(wide) <= float(width)
+
+
+def test_the_lines_of_components_are_said_only_where_there_are_lines(tmp_path: Path) -> None:
+    set_up(tmp_path, "T0/00-none", 0.2)
+    set_up(tmp_path, "T0/01-one", 0.8, claude_md={"blocks": ["B01"]})
+    write_reports(tmp_path)
+    assert "The lines are" not in (tmp_path / "report.html").read_text()
+    set_up(tmp_path, "T0/02-two", 0.7, claude_md={"blocks": ["B01"]})
+    set_up(tmp_path, "T0/03-three", 0.3)
+    write_reports(tmp_path)
+    assert "The lines are 95 % intervals." in (tmp_path / "report.html").read_text()
+
+
+# -- decimals --------------------------------------------------------------------------------------
+
+
+@law
+@given(st.integers(-(10**7), 10**7), st.integers(0, 4))
+def test_decimals_are_rounded_half_up_and_away_from_zero(number_: int, digits: int) -> None:
+    """Of every number with five decimals, whatever binary digits it has."""
+    half = 10 ** (5 - digits) // 2
+    units = (abs(number_) + half) // 10 ** (5 - digits)
+    sign = "-" if number_ < 0 and units else ""
+    text = f"{units:0{digits + 1}d}"
+    expected = f"{text[:-digits]}.{text[-digits:]}" if digits else text
+    assert rounded(number_ / 100_000, digits) == f"{sign}{expected}"
+
+
+def test_two_means_of_the_same_value_are_rounded_alike() -> None:
+    below, above = 0.8374999999999999, 0.8375
+    assert below != above
+    assert number(below) == number(above) == "0.838"
+    assert (number(0.5625), number(1.0005), money(0.00005)) == ("0.563", "1.001", "$0.0001")
+    assert (signed(-0.5625), signed(0.0), signed(-0.0001)) == ("-0.563", "+0.000", "+0.000")
+    assert rounded(1e300, 3)[-4:] == ".000"
+    assert (rounded(float("inf"), 2), rounded(float("nan"), 2)) == ("inf", "nan")
+
+
+def test_a_score_is_rounded_alike_in_every_place(tmp_path: Path) -> None:
+    scored(tmp_path, "T0/00-empty", [0.5625, 0.5625], 0.1)
+    write_reports(tmp_path)
+    summary = summarise(tmp_path)
+    facts = {"score": 0.5625, "grade": "C", "tokens_total": 0, "duration_seconds": 2.25}
+    assert "score 0.563 (C)" in line_of("x::T0::00-empty::run_01", "PASSED", facts)
+    assert terminal_rows(summary)[1][6] == "0.563"
+    for file in ("report.md", "T0/00-empty/report.md", "T0/00-empty/run_01/report.md"):
+        said = (tmp_path / file).read_text()
+        assert "0.563" in said
+        assert "0.562" not in said
+    page = (tmp_path / "report.html").read_text().partition("<script")[0]
+    assert "0.563" in page
+    assert "0.562" not in page
 
 
 # -- text ------------------------------------------------------------------------------------------

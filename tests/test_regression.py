@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_scylla.errors import EXIT_NOT_COMPARED
 from pytest_scylla.reports.regression import Regression, find_regressions, lines_of, verdict
 from pytest_scylla.reports.table import Row
 
@@ -86,14 +87,31 @@ def test_only_cells_of_both_count_and_the_others_are_counted() -> None:
     after = rows([1.0, None, 0.8, 0.9, 0.1]) + rows([0.0] * 2, "T3")
     found = find_regressions(before, after)
     assert [(tier.tier, tier.difference.cells) for tier in found.tiers] == [("T0", 2)]
-    assert (found.only_before, found.only_after, found.unjudged) == (9, 3, 2)
+    assert (sum(found.only_before.values()), found.unjudged) == (9, 2)
+    assert found.only_after == {"toy/T0/00-empty": 1, "toy/T3/00-empty": 2}
+    said = lines_of(found)
+    assert "only before: other/T0/00-empty (9 runs)" in said
+    assert "only now: toy/T0/00-empty (1 run), toy/T3/00-empty (2 runs)" in said
+    assert found.exit_status == 0
 
 
 def test_a_cell_of_another_experiment_is_another_cell() -> None:
     found = find_regressions(rows([1.0], experiment="a"), rows([0.0], experiment="b"))
-    assert (found.tiers, found.only_before, found.only_after) == ((), 1, 1)
-    assert verdict(found) == "nothing was compared"
-    assert "no cell is judged in both: there is nothing to compare" in lines_of(found)
+    assert found.tiers == ()
+    assert found.exit_status == EXIT_NOT_COMPARED
+    assert verdict(found).startswith("nothing was compared: no run is judged in both")
+    assert lines_of(found)[:3] == [
+        "runs left out: 1 only before, 1 only now",
+        "only before: a/T0/00-empty (1 run)",
+        "only now: b/T0/00-empty (1 run)",
+    ]
+
+
+def test_of_many_unmatched_set_ups_the_first_are_named() -> None:
+    before = [row for n in range(30) for row in rows([1.0], tier=f"T{n}")]
+    (line,) = [one for one in lines_of(find_regressions(before, [])) if one[:12] == "only before:"]
+    assert line.count("00-empty (1 run)") == 20
+    assert line.endswith(", and 10 more")
 
 
 def test_two_agents_are_compared_and_it_is_said() -> None:

@@ -252,7 +252,8 @@ def _components(components: Sequence[Component]) -> Any:
     if not shown:
         return None
     points = [_difference(one) for one in reversed(shown)]
-    ends = [end for p in points for end in (p["value"], *p.get("ci", {}).values())]
+    ends = [0.0, *(end for p in points for end in (p["value"], *p.get("ci", {}).values()))]
+    room = max(0.05, 0.03 * (max(ends) - min(ends)))  # an end of 0 is none to pygal
     chart = _chart(
         "HorizontalBar",
         "Mean score with a component, less without",
@@ -260,7 +261,7 @@ def _components(components: Sequence[Component]) -> Any:
         "",
         show_legend=False,
         value_formatter=lambda value: signed(value, 2),
-        range=(min(0.0, *ends), max(0.0, *ends)),
+        range=(min(ends) - room, max(ends) + room),
     )
     chart.height = 110 + 24 * len(shown)
     chart.x_labels = [f"{one.kind} {one.name}" for one in reversed(shown)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..columns import in_columns, within
+from ..errors import EXIT_NOT_COMPARED, EXIT_REGRESSION
 from ..statistics import Unknown
 from ..statistics.comparison import Difference, Pair, compare, fewest_units, more_runs
 from ..statistics.inference import holm
@@ -24,7 +26,7 @@ CAUSES: dict[Cause, str] = {
     "unknown": "one side does not record what the agent did",
 }
 LONGEST = 20
-"""Flipped verdicts that are shown one by one."""
+"""Flipped verdicts, and set-ups of one side alone, that are shown one by one."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ class Regression:
     alpha: float
     tiers: tuple[TierChange, ...]
     flips: tuple[Flip, ...]
-    only_before: int
-    """Cells that the later set does not have."""
-    only_after: int
+    only_before: Mapping[str, int]
+    """Set-up -> how many of its cells the later set does not have."""
+    only_after: Mapping[str, int]
     unjudged: int
     """Cells of both that lack a verdict on one side."""
     agents: tuple[str, str] | None = None
@@ -87,6 +89,13 @@ class Regression:
     def worse(self) -> bool:
         """Some tier got worse, beyond chance."""
         return any(tier.standing == "worse" for tier in self.tiers)
+
+    @property
+    def exit_status(self) -> int:
+        """0 where something was compared and no tier got worse."""
+        if not self.tiers:
+            return EXIT_NOT_COMPARED
+        return EXIT_REGRESSION if self.worse else 0
 
 
 def find_regressions(
@@ -102,11 +111,15 @@ def find_regressions(
         alpha=alpha,
         tiers=tuple(_tiers(judged, alpha)),
         flips=flips,
-        only_before=len(old.keys() - new.keys()),
-        only_after=len(new.keys() - old.keys()),
+        only_before=_set_ups([row for key, row in old.items() if key not in new]),
+        only_after=_set_ups([row for key, row in new.items() if key not in old]),
         unjudged=len(both) - len(judged),
         agents=agents,
     )
+
+
+def _set_ups(rows: Iterable[Row]) -> Mapping[str, int]:
+    return Counter(f"{row.experiment}/{row.tier}/{row.subtest}" for row in rows)
 
 
 def _other_agents(before: Sequence[Row], after: Sequence[Row]) -> tuple[str, str] | None:
@@ -222,22 +235,31 @@ def notes(regression: Regression) -> list[str]:
         lines.append(f"the agents are not the same: {before or '?'} before, {after or '?'} now")
         if regression.tiers:
             lines.append("cells were matched by experiment, tier, subtest and run")
-    if not regression.tiers:
-        lines.append("no cell is judged in both: there is nothing to compare")
-    counts = {
-        "only before": regression.only_before,
-        "only now": regression.only_after,
-        "without a verdict on one side": regression.unjudged,
-    }
+    sides = {"only before": regression.only_before, "only now": regression.only_after}
+    counts = {where: sum(names.values()) for where, names in sides.items()}
+    counts["without a verdict on one side"] = regression.unjudged
     left = [f"{count} {where}" for where, count in counts.items() if count]
     if left:
-        lines.append(f"cells left out: {', '.join(left)}")
+        lines.append(f"runs left out: {', '.join(left)}")
+    lines += [f"{where}: {_listed(names)}" for where, names in sides.items() if names]
     if regression.flips:
         lines.append(f"flipped verdicts: {len(regression.flips)}")
         lines += [f"  {flip}" for flip in regression.flips[:LONGEST]]
     if len(regression.flips) > LONGEST:
         lines.append(f"  and {len(regression.flips) - LONGEST} more")
     return lines
+
+
+def _listed(names: Mapping[str, int]) -> str:
+    shown = [f"{name} ({count} run{'s' * (count > 1)})" for name, count in names.items()]
+    more = [f"and {len(shown) - LONGEST} more"] if len(shown) > LONGEST else []
+    return ", ".join([*shown[:LONGEST], *more])
+
+
+NOTHING = (
+    "nothing was compared: no run is judged in both (a run is matched by the names of experiment, "
+    "tier and subtest, and by its number; next: name results of the same experiment, or rename)"
+)
 
 
 def verdict(regression: Regression) -> str:
@@ -249,7 +271,7 @@ def verdict(regression: Regression) -> str:
         names = [tier.tier for tier in regression.tiers if tier.standing == standing]
         if names:
             return f"{', '.join(names)}: {said}"
-    return "no tier got worse" if regression.tiers else "nothing was compared"
+    return "no tier got worse" if regression.tiers else NOTHING
 
 
 SPARE = ("cells", "score before", "after")

@@ -79,6 +79,40 @@ def test_a_table_is_a_baseline_and_too_few_runs_say_so(pytester: pytest.Pytester
     found.stdout.fnmatch_lines(["T0 *not enough runs to tell: * more runs would decide"])
 
 
+NOTHING = 9
+
+
+def test_a_gate_that_compares_nothing_fails_the_session(pytester: pytest.Pytester) -> None:
+    toy = Experiment(pytester, agent=WORKS, tiers={"T0": {"00-empty": claude_md("B01")}}, runs=2)
+    toy.run("-q")
+    table = toy.path("export/runs.csv")
+    for old, new in (("toy", "tea"), ("T0", "T9"), ("00-empty", "00")):
+        renamed = pytester.path / f"{new}.csv"
+        renamed.write_text(table.read_text().replace(old, new))
+        found = toy.run(f"--scylla-baseline={renamed}", "--scylla-live=no", "-q")
+        assert found.ret == NOTHING
+        found.stdout.fnmatch_lines(
+            [
+                "runs left out: 2 only before, 2 only now",
+                f"only before: *{new}* (2 runs)",
+                "only now: toy/T0/00-empty (2 runs)",
+                "nothing was compared: no run is judged in both*",
+            ]
+        )
+        assert "nothing was compared" in toy.path("report.html").read_text()
+    partly = pytester.path / "partly.csv"
+    gone = [line.replace("T0", "T9") for line in table.read_text().splitlines()[1:]]
+    partly.write_text(table.read_text() + "\n".join(gone) + "\n")
+    both = toy.run(f"--scylla-baseline={partly}", "-q")
+    assert both.ret == 0
+    both.stdout.fnmatch_lines(["only before: toy/T9/00-empty (2 runs)"])
+    skips = "def pytest_collection_modifyitems(items):\n    for item in items:\n"
+    pytester.makeconftest(f"{skips}        item.add_marker('skip')\n")
+    skipped = toy.run("--scylla-fresh", f"--scylla-baseline={table}", "-q")
+    assert skipped.ret == NOTHING
+    skipped.stdout.fnmatch_lines(["nothing was compared: this session has no results"])
+
+
 def test_what_cannot_be_compared_is_said_before_anything_runs(pytester: pytest.Pytester) -> None:
     toy = Experiment(pytester, agent=WORKS)
     for arguments, said in (

@@ -12,7 +12,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from pytest_scylla.reports.writing import write_reports
-from pytest_scylla.store import write_text
+from pytest_scylla.results import RunFailure
+from pytest_scylla.rounding import rounded
+from pytest_scylla.store import write_json, write_text
 from tests.support.examples import write_result
 from tests.support.experiments import Experiment, check, claude_md, rubric, run_pytest
 from tests.support.many_runs import write_many_runs
@@ -56,7 +58,7 @@ def test_the_page_answers_and_runs_are_filtered_sorted_and_opened(
     with Opened(browser, results) as opened:
         page = opened.page
         answer = page.locator("#answer").inner_text()
-        assert "Cheapest pass so far: T1/01-block" in answer
+        assert "Highest median score so far: T1/01-block" in answer
         assert "Not enough runs to tell" in answer
         assert len(opened.runs()) == 8
 
@@ -114,6 +116,46 @@ def test_a_run_opens_by_its_node_id_and_its_links_lead_to_its_files(
         dark = crash.page.evaluate(ground)
         crash.page.locator("#theme").click()
         assert crash.page.evaluate(ground) == "rgb(255, 255, 255)" != dark
+
+
+def test_two_set_ups_side_by_side_and_decimals_as_everywhere(
+    tmp_path: Path, browser: Browser
+) -> None:
+    results = tmp_path / "2026-01-01T00-00-00-pairs"
+    scores = [0.5625, 0.8375, 0.83749999999999, 0.0005, 1.0, 0.1875]
+    for number in range(6):
+        run = f"run_{number + 1:02d}"
+        write_result(results / "T0" / "00-a-set-up-with-a-long-name" / run, 0.6, cost_usd=0.00005)
+        write_result(results / "T0" / "01-b" / run, 1.0, cost_usd=0.1)
+        write_result(results / "T0" / "02-c" / run, scores[number], cost_usd=0.2)
+    failure = RunFailure(kind="crash", message="", stage="agent", at="")
+    write_json(results / "T0" / "03-d" / "run_01" / "error.json", failure)
+    write_reports(results)
+    with Opened(browser, results) as opened:
+        page = opened.page
+        page.locator("#one").select_option(label="T0/01-b")
+        page.locator("#other").select_option(label="T0/00-a-set-up-with-a-long-name")
+        said = page.locator("#beside .difference").inner_text()
+        assert "Difference: T0/01-b less T0/00-a-set-up-with-a-long-name" in said
+        assert "+0.400, higher (p 0.002); corrected for 2 set-ups: p 0.004" in said
+        assert "+0 points [-39 to +39 points], not more than chance (p 1.000)" in said
+        page.locator("#other").select_option(label="T0/02-c")
+        assert "p 0." in page.locator("#beside .difference").inner_text()
+        page.locator("#other").select_option(label="T0/03-d")
+        assert "scylla compare DIR --between" in page.locator("#beside").inner_text()
+        page.locator("#text").fill("02-c")
+        shown = page.locator("#rows td:nth-child(5)").all_inner_texts()
+        assert shown == [rounded(score, 3) for score in scores]
+        page.locator("#text").fill("00-a run_01")
+        assert page.locator("#rows td:nth-child(7)").all_inner_texts() == ["$0.0001"]
+        page.locator("#answer summary").click()
+        for width in (1400, 420):
+            page.set_viewport_size({"width": width, "height": 900})
+            for name in page.locator("#answer tbody th bdi").all():
+                assert name.evaluate("one => one.getClientRects().length") == 1
+                height = name.evaluate("one => one.getBoundingClientRect().height")
+                assert height < 40, name.inner_text()
+        assert opened.complaints == []
 
 
 HOSTILE = (
