@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .arguments import share
-from .columns import terminal_width
+from .columns import in_columns, terminal_width, within
 from .errors import ScyllaError
 
 
@@ -129,15 +129,13 @@ def _compare(options: argparse.Namespace) -> int:
 def _compare_set_ups(options: argparse.Namespace) -> int:
     from .reports.pairs import between, compare, named, notes_of
     from .reports.table import read_table
-    from .reports.terminal import columns
 
     rows = read_table(options.before)
     one, other = (named(rows, name) for name in options.between)
     (pair,) = compare([(one, other)])
     table = between(pair)
-    figures = columns([line[:-1] for line in table])
-    _say(f"{left}  {line[-1]}".rstrip() for left, line in zip(figures, table, strict=True))
-    _say(notes_of(pair))
+    _say(in_columns(table, words=(0, -1), width=terminal_width()))
+    _say(within(notes_of(pair), terminal_width()))
     return 0
 
 
