@@ -447,7 +447,7 @@ def _check_inputs(loaded: Loaded, key: str) -> None:
 
     judges = {f"judges.{number}": judge for number, judge in enumerate(loaded.judges)}
     for place, adapter in {key: loaded.agent, **judges}.items():
-        for pattern in getattr(adapter, "inputs", ()):
+        for pattern in getattr(adapter, "listed", ()):
             if not matches(pattern, loaded.experiment.directory):
                 problem = f"nothing matches {pattern!r} in {loaded.experiment.directory}"
                 step = "correct the pattern, or create the file"

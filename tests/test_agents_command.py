@@ -223,6 +223,8 @@ def test_a_time_limit_is_no_error() -> None:
 def test_time_limit_and_price_do_not_change_its_identity() -> None:
     agent = Command(command=("a",))
     assert Command(command=("a",), paid=False, timeout=3).identity() == agent.identity()
+    assert Command(command=("a",), inputs=("lib",)).identity() == agent.identity()
+    assert agent.identity().keys() == {"adapter", "command", "model", "env", "pass_env"}
     for other in ({"command": ("b",)}, {"env": {"A": "1"}}, {"model": "m"}):
         changed = Command.model_validate({"command": ("a",), **other})
         assert changed.identity() != agent.identity()

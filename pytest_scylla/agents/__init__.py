@@ -97,15 +97,21 @@ class Agent(Strict):
     def identity(self) -> Mapping[str, Any]:
         """What distinguishes this agent's work from another's; its digest goes into results.
 
-        All options but the time limit, whether it is paid, and files (see `depends_on`).
+        All options but the time limit, and whether it is paid.
         """
         name = self.adapter or type(self).__name__
-        return {"adapter": name, **self.model_dump(exclude={"timeout", "paid", "inputs"})}
+        return {"adapter": name, **self.model_dump(exclude={"timeout", "paid"})}
 
     def depends_on(self, at: Surroundings) -> Inputs:
         """Digests of the user's files that the options name: a change makes results stale."""
-        words = [*getattr(self, "command", ()), *getattr(self, "args", ())]
-        return file_inputs(words, getattr(self, "inputs", ()), self.env, at)
+        given = (getattr(self, name, ()) for name in ("command", "args"))
+        words = [str(word) for words in given if isinstance(words, (list, tuple)) for word in words]
+        return file_inputs(words, self.listed, self.env, at)
+
+    @property
+    def listed(self) -> Sequence[str]:
+        """Patterns of further files that the program reads, relative to experiment.yaml."""
+        return ()
 
     def unready(self) -> str | None:
         """Why this agent cannot be used here (no key, say): the runs are skipped with it."""

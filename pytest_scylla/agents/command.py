@@ -43,6 +43,15 @@ class Command(Agent):
     def _split(cls, value: Any) -> Any:
         return shlex.split(value) if isinstance(value, str) else value
 
+    def identity(self) -> Mapping[str, Any]:
+        """All options but the time limit, whether it is paid, and files (see `depends_on`)."""
+        return {name: value for name, value in super().identity().items() if name != "inputs"}
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Those of `inputs`."""
+        return self.inputs
+
     def unready(self) -> str | None:
         """A variable to hand on that is not set."""
         missing = [name for name in self.pass_env if name not in os.environ]

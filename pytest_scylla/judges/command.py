@@ -77,6 +77,11 @@ class Command(Strict):
         """Everything but the time limit, whether it is paid, and files."""
         return {"adapter": "command", **self.model_dump(exclude={"timeout", "paid", "inputs"})}
 
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Patterns of further files that the program reads."""
+        return self.inputs
+
     def depends_on(self, at: Surroundings) -> Inputs:
         """Digests of the user's files that the options name."""
         return file_inputs(self.command, self.inputs, self.env, at)

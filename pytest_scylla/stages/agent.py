@@ -457,7 +457,7 @@ def _grounds(run: Run, home: Path) -> Grounds:
     """What an isolated agent may see and change."""
     checkout, experiment = run.checkout(), run.evaluation.experiment
     readable = [experiment.directory / place for place in experiment.settings.isolation.read]
-    for pattern in getattr(run.evaluation.agent, "inputs", ()):
+    for pattern in getattr(run.evaluation.agent, "listed", ()):
         readable += matches(pattern, experiment.directory)
     if MCP_FILE in run.setup.files:
         readable.append(experiment.library / "mcp")
