@@ -364,7 +364,10 @@ def _beside(figures: Figures) -> list[str]:
 
 def _rival(rival: Rival) -> list[str]:
     told = {"score": rival.score, "pass_rate": rival.pass_rate, "cost_usd": rival.cost}
-    said = [_difference(name, one.contrast, str(one)) for name, one in told.items()]
+    said = [
+        _difference(name, one.contrast, "too few runs" if one.p is None else str(one))
+        for name, one in told.items()
+    ]
     return [rival.set_up.name, *_beside(rival.set_up.figures), *said]
 
 

@@ -79,7 +79,7 @@ def test_every_agent_has_all_runs_and_its_own_best(
     assert "[all agents](../report.md)" in toy.path("keen/report.md").read_text()
     overview = toy.path("report.html").read_text()
     assert '<a href="keen/report.html">keen</a>' in overview
-    assert "Cheapest pass so far: <strong><bdi>keen/T0/01-rules</bdi></strong>" in overview
+    assert "Highest median score so far: <strong><bdi>keen/T0/01-rules</bdi></strong>" in overview
     assert '<a href="../report.html">all agents</a>' in toy.path("keen/report.html").read_text()
     before, after = (read_table(toy.path(agent)) for agent in ("plain", "keen"))
     compared = find_regressions(before, after)
