@@ -109,7 +109,7 @@ def find_program(executable: str, key: str) -> str:
         raise RunError(
             "no_cli",
             f"{key}: there is no program {executable!r}\n  next: install "
-            "Claude Code (pip install 'pytest-scylla[claude-code]'), or correct "
+            "Claude Code (pip install claude-agent-sdk), or correct "
             f"{key} in experiment.yaml",
         )
     return found

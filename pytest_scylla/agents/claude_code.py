@@ -52,7 +52,7 @@ class ClaudeCode(Agent):
 
     adapter: ClassVar = "claude-code"
     supported: ClassVar = ("2.1", "3")
-    install: ClassVar = "pip install 'pytest-scylla[claude-code]'"
+    install: ClassVar = "pip install claude-agent-sdk"
     asks_nobody: ClassVar = True
 
     model: str
