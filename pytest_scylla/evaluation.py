@@ -330,9 +330,10 @@ class Evaluation:
     def remember_asked(self) -> None:
         """Write config/asked.json, where it says something else: reports tell by it which results
         are stale. A tree of ProjectScylla is left as it is."""
-        path = self.results / "config" / "asked.json"
-        if not self.tree.foreign and read_model(path, AskedInputs) != self.asked:
-            write_json(path, self.asked)
+        place = self.results / "config"
+        if not self.tree.foreign and read_model(place / "asked.json", AskedInputs) != self.asked:
+            own_directory(place)
+            write_json(place / "asked.json", self.asked)
 
     def subtests(self, tier: str) -> Sequence[Subtest]:
         """The subtests of a tier."""

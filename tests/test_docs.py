@@ -195,7 +195,8 @@ def test_the_page_about_ones_own_repository_collects_as_it_says(
     pytester: pytest.Pytester,
 ) -> None:
     write(files(DOCS / "how-to/evaluate-your-own-repository.md"), pytester.path)
-    own = {"CLAUDE.md": "Be brief.\n", ".claude/skills/a/SKILL.md": "a\n", "dates.py": ""}
+    own = {"CLAUDE.md": "Be brief.\n", ".claude/skills/a/SKILL.md": "a\n", "dates.py": "",
+           ".gitignore": "std*\n"}  # fmt: skip
     write(own, pytester.path)
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         who = ["-c", "user.name=u", "-c", "user.email=u@localhost"]

@@ -454,7 +454,7 @@ def test_what_others_wrote_makes_no_markdown(tmp_path: Path) -> None:
     write_reports(tmp_path)
     judged, crashed = (run.with_name(f"run_0{n}") / "report.md" for n in (1, 2))
     flat = r"a \| b # Head \<script>x\</script> [c]\(javascript:x) `code[0]` ``` [d]\: x"
-    assert f"| work | R1 | 0.5 | 1.0 | {flat} |" in judged.read_text()
+    assert f"| work | R1 | 0.5 | 1.0 | – | {flat} |" in judged.read_text()
     lines = judged.read_text().splitlines()
     assert r"> # Head \<script>x\</script> [c]\(javascript:x) `code[0]`" in lines
     assert "````\na | b\n# Head <script>x</script>" in crashed.read_text()

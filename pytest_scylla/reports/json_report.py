@@ -178,7 +178,7 @@ def experiment_report(
         "best": {
             "tier": tier.id,
             "subtest": subtest.id,
-            "report": f"./{link(subtest.path, experiment.path)}/report.json",
+            "report": f"./{link(tier.path, experiment.path)}/report.json",
             **{name: (decision or {}).get(name) for name in ("says", "decided", "how_sure")},
         }
         if tier and subtest

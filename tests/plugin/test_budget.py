@@ -127,7 +127,10 @@ def test_what_comes_out_dearer_than_expected_is_overshot_by_what_was_in_flight(
     # the next session knows better before it starts
     paid.run("--scylla-budget", "0.4", *TWO_WORKERS)
     assert sum(paid.executions.values()) <= 2
-    paid.run("--scylla-budget", "1.1").assert_outcomes(passed=4, skipped=2)
+    third = paid.run("--scylla-budget", "1.1")
+    done = sum(paid.executions.values())
+    third.assert_outcomes(passed=done, skipped=6 - done)
+    assert 3 <= done <= 4
 
 
 def test_a_killed_session_takes_no_reservation_along_and_its_logs_are_counted(

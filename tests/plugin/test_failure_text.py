@@ -74,7 +74,7 @@ def test_disagreeing_votes_and_an_invalid_slot_are_shown(pytester: pytest.Pytest
             "score 0.475 (grade C) is below the pass threshold 0.6",
             "  judge 1 (rubric-checks): 0.250 failed, no vote: commands decide in every slot: *",
             "  judge 2 (kind): 0.663 passed: I like it",
-            "  judge 3 (cool): 0.287 failed: I like it",
+            "  judge 3 (cool): 0.288 failed: I like it",
             "  judge 4 (broken): not valid*",
         ]
     )

@@ -56,7 +56,7 @@ def test_a_foreign_tree_is_counted_reported_and_not_touched(
     counted.stdout.fnmatch_lines("judge slots: 6 complete")
     assert counted.ret == 0
     reported = run_pytest(pytester, *ALONE, "theirs/2026-01-20T06-13-07-test-001")
-    reported.stdout.fnmatch_lines([*COUNTS, "all *2 *2 *0 *0 *$0.7500*$0.3750  T1/01"])
+    reported.stdout.fnmatch_lines([*COUNTS, "all *2 *2 *0 *0 *$0.7500*$0.3750  T0/00"])
     assert reported.ret == 0, "other tests are not run"
     assert snapshot(tree.parent) == before
 

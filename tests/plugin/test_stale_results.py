@@ -17,7 +17,7 @@ TIERS: dict[str, Any] = {
     "T2": {"00-heir": {"inherit_best_from": ["T0"]}},
 }
 AGENT = """
-echo done > answer.txt
+grep -q changed CLAUDE.md || echo done > answer.txt
 echo '{"result": "done", "usage": {"output_tokens": 10}, "total_cost_usd": 0.5}'
 """
 
@@ -88,11 +88,9 @@ def test_results_of_another_agent_are_not_shown_under_one_that_was_skipped(
 
 def test_heirs_of_another_best_set_up_are_stale(toy: Experiment) -> None:
     """And a tier inherits from current results alone."""
-    worse = AGENT + "case $run in *T0/00-*) rm answer.txt ;; esac\n# other\n"
     best = read(toy.path("T0/best_subtest.json"))["winning_subtest"]
     assert best == "00-plain"
     (toy.directory / "tiers/blocks/B01-text.md").write_text("changed\n")
-    toy.write_agent(worse)
     toy.run("-k", "00-plain", *TWO_WORKERS).assert_outcomes(failed=2)
     assert read(toy.path("T0/best_subtest.json"))["winning_subtest"] == "01-other"
     assert read(toy.path("report.json"))["summary"]["stale"] == {"T2/00-heir": 2}

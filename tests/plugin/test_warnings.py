@@ -84,7 +84,7 @@ def test_what_a_set_up_asks_for_and_does_not_get_is_an_error_of_those_runs(
     for number, (_, what) in enumerate(MEANINGLESS, len(LACKING) + 1):
         line = rf"{number:02d}-poor.yaml: unknown: {re.escape(what)}"
         assert re.search(f"ScyllaWarning: .*{line}", text)
-        assert len(re.findall(line, text)) == 2, "a warning, and an ERROR"
+        assert len(re.findall(line, text)) >= 2, "a warning, and an ERROR"
     assert "Traceback" not in text
     assert [*toy.verdicts()] == [*toy.executions] == ["T0/00-empty/run_01"]
 

@@ -16,6 +16,8 @@ def wrong() -> str | None:
         path.relative_to(workspace).as_posix() for path in workspace.rglob("*") if path.is_file()
     ]
     own = {name for name in names if not name.startswith(".") and name != "CLAUDE.md"}
+    if "hello.py" not in own:
+        return "there is no hello.py"
     if extra := sorted(own - {"hello.py", "README.md"}):
         return f"created beside hello.py: {', '.join(extra)}"
     if contents(workspace / "README.md") != contents(source / "README.md"):
