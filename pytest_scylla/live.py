@@ -62,12 +62,17 @@ def line_of(name: str, outcome: str, facts: Mapping[str, Any], width: int | None
         if facts.get("cached"):
             parts.append("cached")
     elif facts.get("error") or facts.get("skipped"):
-        parts.append(facts.get("error") or facts["skipped"].partition("\n")[0])
+        parts.append(facts.get("error") or _brief(facts["skipped"]))
     for unit in ((" turn", " turns"), " s", " tokens"):
         if width is not None and len("  ".join(parts)) > width:
             parts = [part for part in parts if not part.endswith(unit)]
     line = "  ".join(parts)
     return line if width is None else shortened(line, max(width, 1))
+
+
+def _brief(reason: str) -> str:
+    """The first line of why a run was skipped, without which agent it was: the header says that."""
+    return re.sub(r"\Aagent \S+: ", "", reason.partition("\n")[0])
 
 
 @dataclass(frozen=True)
