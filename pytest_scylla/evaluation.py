@@ -82,6 +82,11 @@ class Cell:
         return sum(result.token_stats.total for result in self.results)
 
 
+def is_close(first: float, second: float) -> bool:
+    """Of two median scores, best first: tokens or the id decide between their subtests."""
+    return first - second <= CLOSE + 1e-9
+
+
 def best_cell(cells: Iterable[Cell]) -> Cell | None:
     """The best subtest of a tier: highest median score; if the first two are within 0.05, the
     one with fewer tokens; then the lower id. None where no subtest has a verdict."""
@@ -89,7 +94,7 @@ def best_cell(cells: Iterable[Cell]) -> Cell | None:
     if not ranked:
         return None
     first, *others = ranked
-    if others and first.median - others[0].median <= CLOSE + 1e-9:
+    if others and is_close(first.median, others[0].median):
         return min(first, others[0], key=lambda c: (c.tokens, c.subtest))
     return first
 

@@ -257,3 +257,23 @@ def test_every_run_is_passed_failed_or_an_error(scores: list[float | None]) -> N
 def test_a_subtest_has_the_runs_of_its_figures() -> None:
     subtest = SubtestSummary("00-empty", Path("00-empty"), figures([0.5, None]))
     assert [run.name for run in subtest.runs] == ["run_01", "run_02"]
+
+
+@pytest.mark.parametrize(
+    ("other", "tokens", "best", "needed"),
+    [
+        (0.90, 10, "00-a", False),
+        (0.95, 10, "01-b", True),  # within 0.05: fewer tokens win
+        (0.95, 900, "00-a", True),  # the one with the higher score, and it was tokens that decided
+        (1.00, 100, "00-a", True),  # the lower id
+    ],
+)
+def test_a_tier_whose_best_was_chosen_by_tokens_or_id_says_so(
+    tmp_path: Path, other: float, tokens: int, best: str, needed: bool
+) -> None:
+    stats = {"input_tokens": 100}
+    write_result(tmp_path / "T0/00-a/run_01", 1.0, token_stats=stats)
+    write_result(tmp_path / "T0/01-b/run_01", other, token_stats={"input_tokens": tokens})
+    (tier,) = summarise(tmp_path).tiers
+    found = json_report.best_subtest(tier)
+    assert (found["winning_subtest"], found["tiebreaker_needed"]) == (best, needed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..evaluation import is_close
 from ..statistics import mean
 from ..store import digest
 from .panel import PanelFigures, Seat
@@ -259,7 +260,7 @@ def best_subtest(tier: TierSummary) -> dict[str, Any]:
             for subtest in ranked
         ],
         "margin": scores[0] - scores[1] if len(scores) > 1 else None,
-        "tiebreaker_needed": len(scores) > 1 and tier.best is not ranked[0],
+        "tiebreaker_needed": len(scores) > 1 and is_close(scores[0], scores[1]),
     }
 
 
