@@ -1,4 +1,4 @@
-"""The command `scylla`, for those who only look: what the plugin does, without running tests."""
+"""The command `scylla`: looks at results without running tests, and writes a first experiment."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(does=does)
         return command
 
-    results = "a results directory, or a directory of such: then the newest of each experiment"
-    status = add("status", _status, "how far the runs and their judges have come, and the figures")
+    results = "a results directory, or one that holds several: then the newest of each experiment"
+    status = add("status", _status, "how far runs and judgments have come, and the figures")
     status.add_argument("directory", type=Path, metavar="DIR", help=results)
-    report = add("report", _report, "write reports and exports anew where they are out of date")
+    report = add("report", _report, "regenerate reports and exports that are out of date")
     report.add_argument("directory", type=Path, metavar="DIR", help=results)
     report.add_argument("--parquet", action="store_true", help="also write the tables as Parquet")
     compare = add(
@@ -152,6 +152,8 @@ def _compare_results(options: argparse.Namespace) -> int:
 def _init(options: argparse.Namespace) -> int:
     from .starter import write_starter
 
-    _say(os.path.relpath(path) for path in write_starter(options.directory))
+    written = write_starter(options.directory)
+    _say(os.path.relpath(path) for path in written)
     print(f"next: pytest {options.directory}")
+    print(f"then: read {os.path.relpath(written[0])}, which says how to make it yours")
     return 0

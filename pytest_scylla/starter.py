@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .errors import InputError
 from .store import write_text
 
+README = """\
+# {id}
+
+An experiment for pytest-scylla: three set-ups of an agent, two runs of each. The agent is a small
+stand-in for a real one; it needs no API key, no network access, and costs nothing.
+
+    pytest {folder}                          run it; run it again: every result is replayed
+    pytest {folder} --collect-only -q        look before you run
+    pytest {folder}/experiment.yaml::T0      one tier
+    scylla status results                    the figures so far
+
+Results are in `results/` of the directory in which you start pytest. Each session prints the path
+of its `report.html`: open it in a browser.
+
+## Make it yours
+
+1. `task/`: `source` in test.yaml is the code to start from, a folder or a git repository, relative
+   to test.yaml. prompt.md is what the agent is asked to do. expected/rubric.yaml is what is graded;
+   the agent never sees it.
+2. `tiers/`: each file in subtests/ is one set-up. It names blocks of CLAUDE.md (blocks/) and skills
+   (skills/). Copy a file to add a set-up; only its runs are new.
+3. `experiment.yaml`: replace `agent` with a real one, and delete agent.py. For example:
+
+       agent: {{adapter: claude-code, model: claude-haiku-4-5}}
+
+   It needs ANTHROPIC_API_KEY and costs money: `pytest {folder} --scylla-plan` forecasts how much,
+   `--scylla-budget USD` limits it. Paid runs start only if you name the experiment.
+
+To continue, see docs/how-to/evaluate-your-own-repository.md in the documentation of pytest-scylla.
+"""
+
 FILES = {
+    "README.md": README,
     "experiment.yaml": """\
 id: {id}
-task: task               # what is asked: prompt, source, rubric
+task: task               # prompt, source, rubric
 tiers: tiers             # the set-ups that are compared
 runs: 2                  # of every set-up
-agent:                   # a small program that stands for an agent; see docs/how-to/add-an-agent.md
+agent:                   # a small stand-in for a real agent, see README.md
   adapter: command
   command: ["{{python}}", "-B", "{{experiment}}/agent.py"]
   paid: false
 judges: [{{adapter: rubric-checks}}]
 """,
     "agent.py": '''\
-"""Stands for an agent: the prompt on stdin, CLAUDE.md of its tier in the workspace."""
+"""Stand-in for an agent: prompt on stdin, CLAUDE.md and skills of its set-up in the workspace."""
 
 import json
 import sys
@@ -28,6 +61,7 @@ from pathlib import Path
 
 prompt = sys.stdin.read()
 rules = Path("CLAUDE.md").read_text() if Path("CLAUDE.md").exists() else ""
+rules += "".join(path.read_text() for path in Path(".claude/skills").glob("*/SKILL.md"))
 
 code = "def greet(name):\\n"
 if "ValueError" in rules:
@@ -77,31 +111,44 @@ grading:
 """,
     "tiers/tiers.yaml": """\
 tiers:
-  T0: {name: Nothing}
-  T1: {name: Prompts}
+  T0: {name: Prompts}
+  T1: {name: Skills}
 """,
     "tiers/subtests/t0/00-empty.yaml": "name: Nothing at all\n",
-    "tiers/subtests/t1/01-careful.yaml": """\
+    "tiers/subtests/t0/01-careful.yaml": """\
 name: Asked to be careful
 resources:
   claude_md: {blocks: [B01]}
 """,
     "tiers/blocks/B01-careful.md": "Refuse what makes no sense with a ValueError.\n",
+    "tiers/subtests/t1/01-edge-cases.yaml": """\
+name: A skill about edge cases
+resources:
+  skills: {categories: [edge-cases]}
+""",
+    "tiers/skills/edge-cases/empty-text/SKILL.md": """\
+---
+name: empty-text
+description: What to do when a function gets an empty text
+---
+Raise a ValueError that says what is missing.
+""",
 }
-"""Path -> content."""
+"""Path -> content; README.md and experiment.yaml are templates."""
 
 
 def write_starter(folder: Path) -> list[Path]:
-    """Write the experiment; its id is the folder's name.
+    """Write the experiment; its id is the folder's name. What is there stays as it is.
 
-    Raises InputError where the folder has something of it already.
+    Raises InputError where the folder has something in the place of a file or folder of it.
     """
-    there = [name for name in FILES if (folder / name).exists()]
+    places = dict.fromkeys(folder / name.partition("/")[0] for name in FILES)
+    there = [place for place in places if os.path.lexists(place)]
     if there:
-        raise InputError(folder / there[0], "", "it is there already", "name an empty folder")
+        raise InputError(there[0], "", "already exists", "name a new or empty folder")
     id = "".join(c if c.isalnum() and c.isascii() else "-" for c in folder.resolve().name)
-    id = id.strip("-") or "start"
+    words = {"id": id.strip("-") or "start", "folder": folder.as_posix()}
     for name, text in FILES.items():
-        content = text.format(id=id) if name == "experiment.yaml" else text
-        write_text(folder / name, content)
+        is_template = name in ("README.md", "experiment.yaml")
+        write_text(folder / name, text.format(**words) if is_template else text)
     return [folder / name for name in FILES]

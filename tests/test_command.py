@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_scylla.reports.summary import summarise
 from pytest_scylla.reports.terminal import closing_table
-from tests.support.examples import write_result
+from pytest_scylla.starter import FILES
+from tests.support.examples import git, write_files, write_result
 from tests.support.experiments import read, run_pytest
 
+ROOT = Path(__file__).parent.parent
 SCYLLA = Path(sys.executable).parent / "scylla"
 
 
@@ -25,16 +29,18 @@ def test_a_new_experiment_runs_at_once_and_is_looked_at(pytester: pytest.Pyteste
     folder = pytester.path
     made = scylla(folder, "init", "demo")
     assert made.returncode == 0, made.stderr
-    assert "next: pytest demo" in made.stdout
-    assert "is there already" in scylla(folder, "init", "demo").stderr
-    run_pytest(pytester, "demo").assert_outcomes(passed=4)
+    assert made.stdout.splitlines()[-2:] == [
+        "next: pytest demo",
+        "then: read demo/README.md, which says how to make it yours",
+    ]
+    run_pytest(pytester, "demo").assert_outcomes(passed=6)
     (results,) = (folder / "results").glob("*-demo")
     summary = summarise(results)
     scores = {tier.id: tier.figures.mean_score for tier in summary.tiers}
-    assert scores == {"T0": pytest.approx(2 / 3), "T1": 1.0}
+    assert scores == {"T0": pytest.approx((2 / 3 + 1) / 2), "T1": 1.0}
     status = scylla(folder, "status", "results")
     assert status.returncode == 0, status.stderr
-    for line in [*closing_table(summary), "judge slots: 4 complete"]:
+    for line in [*closing_table(summary), "judge slots: 6 complete"]:
         assert line in status.stdout.splitlines()
     before = read(results / "report.json")
     (results / "report.json").unlink()
@@ -46,6 +52,59 @@ def test_a_new_experiment_runs_at_once_and_is_looked_at(pytester: pytest.Pyteste
     same = scylla(folder, "compare", "results", results / "export" / "runs.csv")
     assert same.returncode == 0, same.stderr
     assert "not enough runs to tell" in same.stdout
+
+
+def test_a_starter_names_its_tiers_as_the_shared_library_does() -> None:
+    shared = yaml.safe_load((ROOT / "experiments/tiers/tiers.yaml").read_text("utf-8"))["tiers"]
+    own = yaml.safe_load(FILES["tiers/tiers.yaml"])["tiers"]
+    assert {tier: it["name"] for tier, it in own.items()} == {
+        tier: shared[tier]["name"] for tier in own
+    }
+    assert len(own) > 1
+
+
+def test_the_commands_in_a_starters_readme_work_in_a_repository(pytester: pytest.Pytester) -> None:
+    folder = pytester.path
+    write_files(folder, {"README.md": "mine", "task": "mine", "src/a.py": ""})
+    git(folder, "init", "-q")
+    assert scylla(folder, "init", "evals/first").returncode == 0
+    text = (folder / "evals/first/README.md").read_text("utf-8")
+    commands = re.findall(r"^    (pytest|scylla) (.*?)(?:  .*)?$", text, re.M)
+    assert len(commands) == 4
+    for program, arguments in commands:
+        words = arguments.split()
+        done = (
+            run_pytest(pytester, *words).ret
+            if program == "pytest"
+            else scylla(folder, *words).returncode
+        )
+        assert done == 0, arguments
+    (results,) = (folder / "results").glob("*-first")
+    assert summarise(results).figures.judged == 6
+
+
+@pytest.mark.parametrize("place", ["README.md", "task", "tiers"])
+def test_a_starter_overwrites_nothing_and_writes_no_half(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).symlink_to("nowhere")
+    refused = scylla(tmp_path, "init", ".")
+    assert refused.returncode == 2
+    assert f"{place}: already exists" in refused.stderr
+    assert "next: name a new or empty folder" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [place]
+
+
+def test_parquet_without_pyarrow_is_one_message(tmp_path: Path) -> None:
+    write_result(tmp_path / "a" / "T0" / "00-x" / "run_01", 0.9)
+    (tmp_path / "a" / "config").mkdir()
+    (tmp_path / "a" / "config" / "experiment.json").write_text('{"experiment_id": "x"}')
+    code = "import sys; sys.modules['pyarrow'] = None; import pytest_scylla.command as c; "
+    code += "sys.exit(c.main(['report', '--parquet', 'a']))"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "pyarrow" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "  next: pip install 'pyarrow>=18,<27'"
 
 
 def test_a_loss_has_an_exit_status_of_its_own(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..errors import ScyllaError
 from ..statistics import implementation_rate, mean, median
 from ..store import now, own_directory, read_json, write_bytes, write_json, write_text
 from .summary import ExperimentSummary, Figures, RunSummary, SubtestSummary
@@ -36,6 +37,7 @@ SUBTESTS = (
     *("modal_grade", "total_runs", "judged", "errors"),
 )
 FILES = ("runs", "judges", "criteria", "subtests")
+INSTALL_PARQUET = "pip install 'pyarrow>=18,<27'"
 
 
 def write_exports(experiment: ExperimentSummary, *, keep: bool = False) -> list[Row] | None:
@@ -68,10 +70,13 @@ def is_current(path: Path, experiment: ExperimentSummary) -> bool:
 def write_parquet(experiment: ExperimentSummary) -> list[Path]:
     """The same tables as Parquet, beside the CSV files; needs pyarrow (the extra `parquet`).
 
-    Raises ImportError where it is not installed.
+    Raises ScyllaError where it is not installed.
     """
-    import pyarrow
-    from pyarrow import parquet
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ScyllaError(f"{error}\n  next: {INSTALL_PARQUET}") from None
 
     written = []
     for name, (head, lines) in tables(experiment, rows_of(experiment)).items():
