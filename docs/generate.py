@@ -30,7 +30,7 @@ EXPERIMENT_INTRO = """# experiment.yaml
 
 An experiment is a directory with an `experiment.yaml`. It names a [task and a tier
 library](task-and-library.md), an agent and its judges. An unknown key or a wrong value is a
-collection error of that file alone; the message says file, key and next step.
+collection error of that file alone; the message names the file, the key and the next step.
 
 The smallest one:
 
@@ -50,8 +50,8 @@ For completion and checks in an editor, point its YAML support to
 
 OPTIONS_INTRO = """# Options, ini names, markers, fixtures, hooks
 
-All options of pytest keep their meaning. An option on the command line wins over the ini name,
-and the ini name over the default.
+All options of pytest keep their meaning. The command line overrides the ini file, and the ini file
+overrides the default.
 """
 
 
@@ -169,7 +169,7 @@ def options_page() -> str:
     )
     parts += ["## Fixtures\n", table(["fixture", "needs", "meaning"], fixture_rows())]
     parts.append(
-        "Every one can be overridden in a `conftest.py` beside the experiment\n"
+        "Each can be overridden in a `conftest.py` next to experiment.yaml\n"
         "([how to](../how-to/use-fixtures-in-a-test-module.md)).\n"
     )
     parts += ["## Hooks\n", inspect.getdoc(hookspecs) or "", "", *hooks()]

@@ -54,23 +54,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--scylla-budget",
         type=usd,
         metavar="USD",
-        help="what the session may spend, over all workers; what does not fit is skipped and stays "
-        "for the next session",
+        help="spending limit of the session, across all workers; runs over it are skipped until "
+        "next time",
     )
     group.addoption(
         "--scylla-max-wait",
         type=minutes,
         default=30.0,
         metavar="MINUTES",
-        help="how long a run waits for a provider that takes no requests (default: 30); then it is "
-        "an ERROR, and stays for the next session",
+        help="minutes to wait for a rate-limited provider before the run errors (default: 30); it "
+        "is retried in the next session",
     )
     group.addoption(
         "--scylla-live",
         choices=("auto", "no"),
         default="auto",
-        help="a line for every finished run, and on a terminal what is under way (default: auto); "
-        "`no` leaves it to pytest's letters",
+        help="a line for each finished run, and on a terminal a status area (default: auto); `no`: "
+        "pytest's normal progress output",
     )
     selection.add_options(group)
     recovery.add_options(group)
@@ -80,8 +80,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "scylla_prices",
-        "files of prices (YAML, paths from the ini file) that the built-in list lacks or has "
-        "otherwise",
+        "price files (YAML, paths relative to the ini file) that add to or override the built-in "
+        "list",
         type="paths",
     )
 

@@ -24,14 +24,14 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--scylla-rebuild",
         action="store_true",
-        help="make lost result files, checkpoint.json and all reports anew from what is in the "
-        "results directories; nothing is run, and nobody is asked",
+        help="regenerate missing result files, checkpoint.json and all reports; runs no agents, "
+        "calls no judges",
     )
     group.addoption(
         "--scylla-attempt",
         choices=("first", "latest"),
         default="first",
-        help="which judged attempt of a run this session's reports count (default: first)",
+        help="which judged attempt of a run counts in this session's reports (default: first)",
     )
 
 

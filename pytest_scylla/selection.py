@@ -31,7 +31,7 @@ def add_options(group: pytest.OptionGroup) -> None:
         action="append",
         choices=AGENT_STATUSES,
         default=[],
-        help="select runs with this status (repeatable); with --collect-only: the dry run",
+        help="select runs with this status (repeatable)",
     )
     group.addoption(
         "--scylla-judge-status",
@@ -39,7 +39,7 @@ def add_options(group: pytest.OptionGroup) -> None:
         choices=JUDGE_STATUSES,
         default=[],
         help="select runs that have a judge slot with this status (repeatable), and judge only "
-        "such slots",
+        "those slots",
     )
     group.addoption(
         "--scylla-runs",
@@ -50,7 +50,7 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--scylla-from",
         choices=FROM,
-        help="forget this stage of the selected runs and what follows it, keep what comes before",
+        help="rerun the selected runs from this stage on; earlier stages are kept",
     )
     group.addoption(
         "--scylla-until", choices=UNTIL, help="stop after this stage; the run shows as skipped"
@@ -58,20 +58,20 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--scylla-judge-model",
         metavar="MODEL",
-        help="judge with this model in every slot whose adapter takes one; what other models said "
-        "is kept, and comes back without the option, at no cost",
+        help="judge with this model in every slot whose adapter takes one; judgments by other "
+        "models are kept and reused for free when you drop the option",
     )
     group.addoption(
         "--scylla-plan",
         action="store_true",
-        help="what the next session does with the selected runs and why, tokens, cost (p50, p90), "
-        "duration at the given -n, disk; nothing is run",
+        help="show what a session would do with the selected runs and why, and forecast tokens, "
+        "cost (p50, p90), duration at the given -n, and disk space; runs nothing",
     )
     group.addoption(
         "--scylla-explain",
         action="store_true",
-        help="say for every stage of the selected runs whether it is kept or done again, and why; "
-        "nothing is run",
+        help="show for each stage of the selected runs whether it is kept or rerun, and why; runs "
+        "nothing",
     )
 
 
